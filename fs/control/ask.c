@@ -1,0 +1,79 @@
+/* Asking a running mount. */
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "fs/control/control.h"
+#include "fs/control/socket_path.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int connect_to(const char *path) {
+    struct sockaddr_un address;
+    AUTO_CLOSE int folder = -1;
+    int r = socket_path_address(path, &address, &folder);
+    if (r)
+        return r == -ENOENT ? -ENOTCONN : r;
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address))
+        return errno == ENOENT || errno == ECONNREFUSED ? -ENOTCONN : -errno;
+    int connected = fd;
+    fd = -1;
+    return connected;
+}
+
+static int send_request(int fd, struct json *request) {
+    AUTO_JSON struct json *owned = request;
+    AUTO_FREE char *text = json_print(owned);
+    AUTO_FREE char *line = text ? text_format("%s\n", text) : NULL;
+    return line ? file_write_all(fd, line, strlen(line)) : -ENOMEM;
+}
+
+/* One line's meaning: 1 to go on, else the end with *result. */
+static bool take_line(const char *text, size_t size, int (*each)(void *, const struct json *), void *context,
+                      struct fault *fault, int *result) {
+    AUTO_JSON struct json *line = NULL;
+    *result = json_parse(&line, text, size);
+    if (*result)
+        return false;
+    *result = each ? each(context, line) : 0;
+    if (*result)
+        return false;
+    if (!json_get_boolean(line, "done", false))
+        return true;
+    *result = (int)json_get_integer(line, "error", 0);
+    const char *message = json_get_text(line, "message");
+    if (*result && message)
+        fault_set(fault, *result, "%s", message);
+    return false;
+}
+
+int control_ask(const char *path, struct json *request, int (*each)(void *context, const struct json *line),
+                void *context, struct fault *fault) {
+    AUTO_CLOSE int fd = connect_to(path);
+    if (fd < 0) {
+        json_destroy(request);
+        return fault_set(fault, fd, "no mount answers: %s", error_text(fd));
+    }
+    int r = send_request(fd, request);
+    AUTO_CLOSE int reading = dup(fd);
+    FILE *answers = r || reading < 0 ? NULL : fdopen(reading, "r");
+    if (!answers)
+        return r ? r : -errno;
+    reading = -1;
+    AUTO_FREE char *line = NULL;
+    size_t room = 0;
+    ssize_t size;
+    r = -ECONNRESET; /* it ended without a last word */
+    while ((size = getline(&line, &room, answers)) > 0)
+        if (!take_line(line, (size_t)(line[size - 1] == '\n' ? size - 1 : size), each, context, fault, &r))
+            break;
+        else
+            r = -ECONNRESET;
+    fclose(answers);
+    return r == -ECONNRESET ? fault_set(fault, r, "the mount's process ended before it answered") : r;
+}
