@@ -5,17 +5,27 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_STALL_MS 30000
 #define CUT (-EUCLEAN) /* our own sink's word for "enough" */
+
+/* A put that is under way although its caller has been told that it failed. */
+struct late_put {
+    struct store_put request; /* its key NULL: there is none. Strings and headers are owned here */
+    struct store_headers headers;
+    char *data; /* owned */
+    unsigned long due;
+};
 
 struct failing_store {
     struct store base;
     struct store *inner; /* borrowed */
     pthread_mutex_t lock;
-    unsigned long calls, first, count; /* under lock, as all below */
+    unsigned long calls, first, count, delay; /* under lock, as all below */
     enum failing_way way;
     int error;
+    struct late_put late;
 };
 
 /* What is to happen to one call. */
@@ -29,10 +39,60 @@ static struct failing_store *failing_of(struct store *store) {
     return (struct failing_store *)store;
 }
 
+/* ---- What arrives late ---- */
+
+static void late_finish(struct late_put *late) {
+    free((char *)(uintptr_t)late->request.key);
+    free((char *)(uintptr_t)late->request.when.etag);
+    store_headers_finish(&late->headers);
+    free(late->data);
+    *late = (struct late_put){0};
+}
+
+static int read_late(void *context, uint64_t offset, void *data, size_t size) {
+    const struct late_put *late = context;
+    memcpy(data, late->data + offset, size);
+    return 0;
+}
+
+static int late_keep(struct failing_store *failing, const struct store_put *request) {
+    const struct store_source *source = &request->source;
+    struct late_put late = {.request = *request, .data = malloc(source->size + 1)};
+    late.request.key = strdup(request->key);
+    late.request.when.etag = request->when.etag ? strdup(request->when.etag) : NULL;
+    int r = late.data && late.request.key ? 0 : -ENOMEM;
+    if (!r && request->headers)
+        r = store_headers_copy(&late.headers, request->headers);
+    if (!r && source->size)
+        r = source->read(source->context, 0, late.data, source->size);
+    pthread_mutex_lock(&failing->lock);
+    late.due = failing->calls + (failing->delay ? failing->delay : 1);
+    if (!r && !failing->late.request.key)
+        failing->late = late;
+    else
+        late_finish(&late);
+    pthread_mutex_unlock(&failing->lock);
+    return r;
+}
+
+/* Under lock: what comes next sees it. */
+static void late_arrive(struct failing_store *failing) {
+    struct late_put *late = &failing->late;
+    if (!late->request.key || failing->calls < late->due)
+        return;
+    late->request.headers = &late->headers;
+    late->request.source = (struct store_source){read_late, late, late->request.source.size};
+    store_put(failing->inner, &late->request, NULL, NULL);
+    late_finish(late);
+}
+
+/* ---- Which call fails ---- */
+
 static struct fate next_fate(struct store *store) {
     struct failing_store *failing = failing_of(store);
     pthread_mutex_lock(&failing->lock);
     unsigned long number = ++failing->calls;
+    late_arrive(failing);
     struct fate fate = {failing->first && number >= failing->first && number - failing->first < failing->count,
                         failing->way, failing->error};
     pthread_mutex_unlock(&failing->lock);
@@ -136,6 +196,8 @@ static int failing_put(struct store *store, const struct store_put *request, str
     struct fate fate = next_fate(store);
     int error;
     clear_written(written);
+    if (fate.fails && fate.way == FAILING_LATE && (error = late_keep(failing_of(store), request)))
+        return error;
     if (fails_before(&fate, call, &error))
         return error;
     return heard_written(&fate, call, store_put(failing_of(store)->inner, request, written, call), written);
@@ -266,6 +328,7 @@ static void failing_features(struct store *store, struct store_features *out) {
 }
 
 static void failing_destroy(struct store *store) {
+    late_finish(&failing_of(store)->late);
     pthread_mutex_destroy(&failing_of(store)->lock);
     free(store);
 }
@@ -317,4 +380,11 @@ unsigned long failing_store_calls(struct store *store) {
     unsigned long calls = failing->calls;
     pthread_mutex_unlock(&failing->lock);
     return calls;
+}
+
+void failing_store_delay(struct store *store, unsigned long calls) {
+    struct failing_store *failing = failing_of(store);
+    pthread_mutex_lock(&failing->lock);
+    failing->delay = calls;
+    pthread_mutex_unlock(&failing->lock);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Adds up what meson's logs and pytest's reports tell: `count.py FOLDER BROKEN` prints the last line of a check.
+"""Adds up what meson's logs and pytest's reports tell: `count.py FOLDER BROKEN` prints the last lines of a check: how many of
+each, every failure in a line, and the sum.
 
 Each cmocka test counts; a program that ended without telling its tests counts as one. BROKEN is the number of steps that
 failed outside any test. The exit code is 0 only when something passed and nothing failed.
@@ -23,6 +24,27 @@ def count_program(entry):
         return (1, 0, 0) if good else (0, 1, 0)
     failed = told["FAILED"] or (0 if good else 1)
     return told["PASSED"], failed, told["SKIPPED"]
+
+
+def failures_of_program(entry):
+    """Its failed cmocka tests and what they said, or how it ended."""
+    text = (entry.get("stdout") or "") + (entry.get("stderr") or "")
+    said = re.findall(r"^\[ +ERROR +\] --- (.*)$", text, re.M)
+    tests = list(dict.fromkeys(re.findall(r"^\[ +FAILED +\] (\w+)$", text, re.M)))
+    if count_program(entry)[1]:
+        yield f"{entry['name']}: {' '.join(tests) or entry['result']}: {'; '.join(said)[:300]}"
+
+
+def failures_of_meson(log):
+    for line in log.read_text().splitlines():
+        yield from failures_of_program(json.loads(line))
+
+
+def failures_of_pytest(report):
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for kind in ("failure", "error"):
+            for found in case.findall(kind):
+                yield f"{case.get('classname')}::{case.get('name')}: {' '.join((found.get('message') or '').split())[:600]}"
 
 
 def count_meson(log):
@@ -51,6 +73,10 @@ def main():
         if file.suffix != ".failed":
             print(f"   {file.stem + file.suffix:12} {sums[0]:5} passed {sums[1]:4} failed {sums[2]:4} skipped")
         passed, failed, skipped = passed + sums[0], failed + sums[1], skipped + sums[2]
+    for file in sorted(folder.iterdir()):
+        told = failures_of_meson(file) if file.suffix == ".json" else failures_of_pytest(file) if file.suffix == ".xml" else ()
+        for line in told:
+            print(f"   FAILED {file.stem}: {line}")
     if broken:
         print(f"   {'steps':12} {0:5} passed {broken:4} failed")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -29,8 +29,9 @@ struct store_features shop_features(enum shop shop) {
                                        .delete_if_match = true,
                                        .delete_many_if_match = true,
                                        .content_md5 = true};
-    /* With versions, Ceph 16 ignores If-None-Match on put too. */
-    return (struct store_features){.put_if_absent = shop == SHOP_CEPH_UNVERSIONED, .put_if_match = true};
+    /* With versions, Ceph 16 ignores those on put too. */
+    return (struct store_features){.put_if_absent = shop == SHOP_CEPH_UNVERSIONED,
+                                   .put_if_match = shop == SHOP_CEPH_UNVERSIONED};
 }
 
 struct store *shop_open(enum shop shop) {

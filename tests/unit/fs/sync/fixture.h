@@ -31,7 +31,7 @@ struct machine {
     _Atomic unsigned news, conflicts;
 };
 
-/* With everything, or as Ceph 16 has it: no condition but those on put, without versions; nothing at all. */
+/* With everything, or as Ceph 16 has it: no condition at all; without versions, those on put. */
 enum shop { SHOP_ALL, SHOP_ALL_UNVERSIONED, SHOP_CEPH, SHOP_CEPH_UNVERSIONED, SHOP_END };
 extern const char *const shop_names[];
 struct store *shop_open(enum shop shop);

@@ -11,6 +11,7 @@
 static struct store *store, *failing;
 static struct machine m;
 static char *large;
+static unsigned late_by = 1; /* calls, for FAILING_LATE */
 
 #define LARGE ((size_t)200000)
 
@@ -77,6 +78,7 @@ static bool round_of(enum shop shop, unsigned long n, unsigned long count, enum 
     machine_init(&m, failing, "one");
     machine_start(&m);
     prepare();
+    failing_store_delay(failing, late_by);
     failing_store_arm(failing, n, count, way, error);
     change();
     int r = machine_flush(&m);
@@ -137,6 +139,50 @@ static void the_second_try_meets_the_first(void **state) {
     every_call(SHOP_ALL_UNVERSIONED, FAILING_AFTER, PAIL_CONFLICT, false);
 }
 
+/* Cut off, or killed, while it is on its way: it arrives when others have looked already. */
+static void it_arrives_late(void **state) {
+    (void)state;
+    for (late_by = 1; late_by <= 3; late_by++) {
+        every_call(SHOP_ALL, FAILING_LATE, PAIL_OFFLINE, late_by % 2);
+        every_call(SHOP_CEPH, FAILING_LATE, PAIL_OFFLINE, late_by % 2 == 0);
+    }
+}
+
+/* The nth call is the put of a file that is written over; nothing else is under way. */
+static void write_over(enum shop shop, unsigned long n, bool restart) {
+    store = shop_open(shop);
+    assert_int_equal(failing_store_create(&failing, store), 0);
+    machine_init(&m, failing, "one");
+    machine_start(&m);
+    machine_write_text(&m, "a", "old");
+    assert_int_equal(machine_flush(&m), 0);
+    machine_write_text(&m, "a", "new");
+    failing_store_delay(failing, late_by);
+    failing_store_arm(failing, n, 1, FAILING_LATE, PAIL_OFFLINE);
+    int r = machine_flush(&m);
+    if (restart && r) {
+        machine_stop(&m);
+        machine_start(&m);
+    }
+    machine_flush_through(&m);
+    assert_int_equal(m.conflicts, 0);
+    assert_int_equal(bucket_count(store, ""), 1);
+    assert_true(bucket_has_text(store, "a", "new"));
+    machine_finish(&m);
+    store_destroy(failing);
+    store_destroy(store);
+}
+
+static void a_late_write_is_no_conflict(void **state) {
+    (void)state;
+    for (enum shop shop = 0; shop < SHOP_END; shop++)
+        for (late_by = 1; late_by <= 8; late_by++)
+            for (unsigned long n = 1; n <= 3; n++) {
+                write_over(shop, n, false);
+                write_over(shop, n, true);
+            }
+}
+
 static void a_refusal_that_passes(void **state) {
     (void)state;
     every_call(SHOP_ALL, FAILING_BEFORE, PAIL_BUSY, false);
@@ -155,6 +201,8 @@ int main(void) {
         cmocka_unit_test(the_answer_is_lost),
         cmocka_unit_test(the_answer_is_lost_and_a_restart),
         cmocka_unit_test(the_second_try_meets_the_first),
+        cmocka_unit_test(it_arrives_late),
+        cmocka_unit_test(a_late_write_is_no_conflict),
         cmocka_unit_test(a_refusal_that_passes),
         cmocka_unit_test(a_long_outage),
     };

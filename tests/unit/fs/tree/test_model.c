@@ -1170,7 +1170,7 @@ static void run_two(struct fixture *fixture, unsigned seed) {
 }
 
 static void run_many(unsigned first, void (*run)(struct fixture *fixture, unsigned seed)) {
-    unsigned runs = setting("PAIL_MODEL_RUNS", 8), seed = setting("PAIL_MODEL_SEED", first);
+    unsigned runs = setting("PAIL_MODEL_RUNS", 20), seed = setting("PAIL_MODEL_SEED", first);
     for (unsigned i = 0; i < runs; i++) {
         void *state;
         fixture_setup(&state);

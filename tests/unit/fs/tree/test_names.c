@@ -306,33 +306,6 @@ static void test_numbers_are_never_reused(void **state) {
     assert_true(tree_change_number(fixture->tree) > change);
 }
 
-/* A file was saved over an old name and renamed at once: the old object is taken for deleting while the upload, whose
- * work was described before, is about to begin at the same key. */
-static void test_no_write_to_a_key_that_is_being_deleted(void **state) {
-    struct fixture *fixture = *state;
-    list_empty(fixture, TREE_ROOT, "");
-    uint64_t ino, spool, old = make(fixture, TREE_ROOT, "tmp", TREE_FILE);
-    upload(fixture, old, "e1");
-    assert_int_equal(tree_unlink(fixture->tree, TREE_ROOT, "tmp", &ino), 0);
-    assert_int_equal(tree_forget(fixture->tree, old, &spool), 0);
-    uint64_t fresh = make(fixture, TREE_ROOT, "tmp", TREE_FILE), replaced;
-    AUTO_WORK struct tree_work work = {0};
-    assert_int_equal(tree_work_get(fixture->tree, fresh, &work), 0);
-    assert_string_equal(work.target_key, "tmp");
-    assert_int_equal(tree_rename(fixture->tree, TREE_ROOT, "tmp", TREE_ROOT, "kept", 0, &replaced), 0);
-    struct tree_gone *gone;
-    size_t count;
-    int64_t next;
-    assert_int_equal(tree_gone_claim(fixture->tree, INT64_MAX, 100, &gone, &count, &next), 0);
-    assert_int_equal(count, 1);
-    assert_string_equal(gone[0].key, "tmp");
-    const char *id = "0123456789abcdef0123456789abcdef";
-    assert_int_equal(tree_write_begin(fixture->tree, fresh, "tmp", id), TREE_STALE);
-    assert_int_equal(tree_gone_end(fixture->tree, "tmp", TREE_GONE_DONE, 0), 0);
-    assert_int_equal(tree_write_begin(fixture->tree, fresh, "tmp", id), 0);
-    tree_gone_free(gone, count);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         TREE_TEST(test_unknown_until_listed),
@@ -353,7 +326,6 @@ int main(void) {
         TREE_TEST(test_archived),
         TREE_TEST(test_rename_makes_keys_too_long),
         TREE_TEST(test_numbers_are_never_reused),
-        TREE_TEST(test_no_write_to_a_key_that_is_being_deleted),
     };
     return cmocka_run_group_tests_name("fs/tree names", tests, NULL, NULL);
 }
