@@ -120,15 +120,21 @@ static int find_place(struct tree *tree, const struct tree_row *row, struct plac
     return r ? r : tree_path_target(tree, row, &place->key);
 }
 
-/* The node may have been renamed since, or what stands there is another node's, which is to move away. */
-static int check_place(struct tree *tree, uint64_t ino, const struct place *place, const struct tree_head *theirs) {
-    if (theirs && theirs->key && strcmp(theirs->key, place->key) != 0)
-        return TREE_STALE;
+/* Another node's object was at the key, and it is to move away: theirs is over it. Its bytes are here, or readable by
+ * version; else TREE_STALE. */
+static int lay_over(struct tree *tree, uint64_t ino, const char *key) {
     int r = tree_sql_any(&tree->sql,
                          "SELECT 1 FROM node INDEXED BY node_key WHERE owns=1 AND rkey=? AND ino<>?"
-                         " AND retag IS NOT NULL LIMIT 1",
-                         WITH(TEXT(place->key), INT(ino)));
-    return r > 0 ? TREE_STALE : r;
+                         " AND retag IS NOT NULL AND (work&4=0 OR (rversion IS NULL AND spool=0 AND type=1)) LIMIT 1",
+                         WITH(TEXT(key), INT(ino)));
+    return r ? (r > 0 ? TREE_STALE : r) : tree_row_overtake(tree, ino, key);
+}
+
+/* The node may have been renamed since. */
+static int take_place(struct tree *tree, uint64_t ino, const struct place *place, const struct tree_head *theirs) {
+    if (theirs && theirs->key && strcmp(theirs->key, place->key) != 0)
+        return TREE_STALE;
+    return lay_over(tree, ino, place->key);
 }
 
 static int conflict(struct tree *tree, uint64_t ino, const char *host, const struct tree_head *theirs,
@@ -143,7 +149,7 @@ static int conflict(struct tree *tree, uint64_t ino, const char *host, const str
     CLEANUP(place_finish) struct place place = {.parent = row.node.parent};
     r = what ? find_place(tree, &row, &place) : -ENOMEM;
     if (!r)
-        r = check_place(tree, ino, &place, theirs);
+        r = take_place(tree, ino, &place, theirs);
     if (!r)
         r = tree_names_make(tree, place.parent, place.name, what, true, copy_name);
     if (!r)

@@ -516,19 +516,34 @@ bool bucket_has_text(struct store *store, const char *key, const char *text) {
     return there && strcmp(there, text) == 0;
 }
 
-unsigned bucket_count(struct store *store, const char *having) {
+static bool key_contains(struct store *store, const char *key, const char *having) {
+    (void)store;
+    return strstr(key, having);
+}
+
+/* How many keys of the bucket fit. */
+static unsigned count_keys(struct store *store, bool (*fits)(struct store *store, const char *key, const char *text),
+                           const char *text) {
     AUTO_FREE char *token = NULL;
     unsigned count = 0;
     do {
         struct store_page page = {0};
         assert_int_equal(store_list(store, &(struct store_list){.prefix = "", .token = token}, &page, NULL), 0);
         for (size_t i = 0; i < page.count; i++)
-            count += strstr(page.objects[i].key, having) != NULL;
+            count += fits(store, page.objects[i].key, text);
         free(token);
         token = TAKE(page.next_token);
         store_page_finish(&page);
     } while (token);
     return count;
+}
+
+unsigned bucket_count(struct store *store, const char *having) {
+    return count_keys(store, key_contains, having);
+}
+
+bool bucket_holds(struct store *store, const char *text) {
+    return count_keys(store, bucket_has_text, text);
 }
 
 char *bucket_header(struct store *store, const char *key, const char *name) {

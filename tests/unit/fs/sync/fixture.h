@@ -80,6 +80,7 @@ void bucket_put_meta(struct store *store, const char *key, const char *text, con
 char *bucket_get(struct store *store, const char *key); /* NULL: not there. The caller frees */
 bool bucket_has_text(struct store *store, const char *key, const char *text);
 unsigned bucket_count(struct store *store, const char *having); /* keys that contain this */
+bool bucket_holds(struct store *store, const char *text);       /* under whatever key */
 char *bucket_header(struct store *store, const char *key, const char *name);
 void bucket_remove(struct store *store, const char *key);
 

@@ -118,6 +118,56 @@ static void exchange_interrupted(void **state) {
         }
 }
 
+/* Somebody changes one of two that change their names: it goes along, or clashes; nothing is lost or stuck. */
+static void exchanged_and_changed(void **state) {
+    (void)state;
+    for (enum shop shop = 0; shop < SHOP_END; shop++)
+        for (int which = 0; which < 2; which++) {
+            open_on(shop);
+            machine_write_text(&m, "a", "was a");
+            machine_write_text(&m, "b", "was b");
+            assert_int_equal(machine_flush(&m), 0);
+            assert_int_equal(machine_list(&m, ""), 0);
+            bucket_put(store, which ? "b" : "a", "theirs, longer");
+            machine_rename(&m, "a", "b", RENAME_EXCHANGE);
+            machine_flush_through(&m);
+            assert_true(bucket_holds(store, "theirs, longer"));
+            assert_true(bucket_holds(store, which ? "was a" : "was b"));
+            machine_finish(&m);
+            store_destroy(failing);
+            store_destroy(store);
+        }
+}
+
+/* The copy arrived, its answer did not, and before the next start somebody changed what was copied. */
+static void moved_interrupted_and_changed(void **state) {
+    (void)state;
+    for (enum shop shop = 0; shop < SHOP_END; shop++)
+        for (unsigned long n = 1; n < 8; n++) {
+            open_on(shop);
+            machine_write_text(&m, "a", "was a");
+            assert_int_equal(machine_flush(&m), 0);
+            assert_int_equal(machine_list(&m, ""), 0);
+            failing_store_arm(failing, n, 1, FAILING_AFTER, PAIL_OFFLINE);
+            machine_rename(&m, "a", "b", 0);
+            machine_flush(&m);
+            machine_stop(&m);
+            bool left = bucket_count(store, "a") == 1;
+            if (left)
+                bucket_put(store, "a", "theirs, longer");
+            machine_start(&m);
+            uint64_t ino = machine_find(&m, "b"); /* looks at it, and sees what it is now */
+            assert_true(ino);
+            machine_flush_through(&m);
+            assert_true(bucket_holds(store, left ? "theirs, longer" : "was a"));
+            AUTO_FREE char *there = bucket_get(store, "b");
+            assert_true(machine_has_text(&m, "b", there));
+            machine_finish(&m);
+            store_destroy(failing);
+            store_destroy(store);
+        }
+}
+
 #define FILES 12
 
 static void fill_folder(void) {
@@ -241,6 +291,8 @@ int main(void) {
         cmocka_unit_test(exchanged),
         cmocka_unit_test(round_in_a_ring),
         cmocka_unit_test(exchange_interrupted),
+        cmocka_unit_test(exchanged_and_changed),
+        cmocka_unit_test(moved_interrupted_and_changed),
         cmocka_unit_test(a_folder_of_others),
         cmocka_unit_test(a_folder_interrupted),
         cmocka_unit_test(a_folder_moved_twice_and_a_new_one_in_its_place),
