@@ -118,21 +118,32 @@ static void exchange_interrupted(void **state) {
         }
 }
 
+static void make_two(bool ours) {
+    if (ours) {
+        machine_write_text(&m, "a", "was a");
+        machine_write_text(&m, "b", "was b");
+        assert_int_equal(machine_flush(&m), 0);
+    } else {
+        bucket_put(store, "a", "was a");
+        bucket_put(store, "b", "was b");
+    }
+    assert_int_equal(machine_list(&m, ""), 0);
+}
+
 /* Somebody changes one of two that change their names: it goes along, or clashes; nothing is lost or stuck. */
 static void exchanged_and_changed(void **state) {
     (void)state;
     for (enum shop shop = 0; shop < SHOP_END; shop++)
-        for (int which = 0; which < 2; which++) {
+        for (int kind = 0; kind < 4; kind++) {
+            uint64_t replaced;
+            bool second = kind % 2;
             open_on(shop);
-            machine_write_text(&m, "a", "was a");
-            machine_write_text(&m, "b", "was b");
-            assert_int_equal(machine_flush(&m), 0);
-            assert_int_equal(machine_list(&m, ""), 0);
-            bucket_put(store, which ? "b" : "a", "theirs, longer");
-            machine_rename(&m, "a", "b", RENAME_EXCHANGE);
+            make_two(kind / 2);
+            bucket_put(store, second ? "b" : "a", "theirs, longer");
+            assert_int_equal(tree_rename(m.tree, TREE_ROOT, "a", TREE_ROOT, "b", RENAME_EXCHANGE, &replaced), 0);
             machine_flush_through(&m);
             assert_true(bucket_holds(store, "theirs, longer"));
-            assert_true(bucket_holds(store, which ? "was a" : "was b"));
+            assert_true(bucket_holds(store, second ? "was a" : "was b"));
             machine_finish(&m);
             store_destroy(failing);
             store_destroy(store);
@@ -144,20 +155,22 @@ static void moved_interrupted_and_changed(void **state) {
     (void)state;
     for (enum shop shop = 0; shop < SHOP_END; shop++)
         for (unsigned long n = 1; n < 8; n++) {
+            uint64_t replaced;
             open_on(shop);
-            machine_write_text(&m, "a", "was a");
-            assert_int_equal(machine_flush(&m), 0);
+            bucket_put(store, "a", "was a");
             assert_int_equal(machine_list(&m, ""), 0);
+            assert_int_equal(tree_rename(m.tree, TREE_ROOT, "a", TREE_ROOT, "b", 0, &replaced), 0);
             failing_store_arm(failing, n, 1, FAILING_AFTER, PAIL_OFFLINE);
-            machine_rename(&m, "a", "b", 0);
             machine_flush(&m);
             machine_stop(&m);
+            failing_store_arm(failing, 0, 0, FAILING_AFTER, 0);
             bool left = bucket_count(store, "a") == 1;
             if (left)
                 bucket_put(store, "a", "theirs, longer");
             machine_start(&m);
-            uint64_t ino = machine_find(&m, "b"); /* looks at it, and sees what it is now */
-            assert_true(ino);
+            struct answer looked = {0};
+            sync_head(m.sync, machine_find(&m, "b"), answer_take, &looked);
+            answer_wait(&looked);
             machine_flush_through(&m);
             assert_true(bucket_holds(store, left ? "theirs, longer" : "was a"));
             AUTO_FREE char *there = bucket_get(store, "b");
