@@ -182,9 +182,8 @@ void flush_job_ended(struct sync *sync, uint64_t ino, uint64_t change, bool left
     tell(sync, over);
 }
 
-/* The node's name and work went over to another, which may be done with it already. */
+/* Under the tree's lock: a job of `from` that finds nothing left to do is not taken for the end of its work. */
 void flush_follow(struct sync *sync, uint64_t from, uint64_t to) {
-    AUTO_NODE struct tree_node node = {0};
     pthread_mutex_lock(&sync->lock);
     for (struct flush *flush = sync->flushes; flush; flush = flush->next) {
         struct wanted *wanted = find(flush, from);
@@ -194,8 +193,13 @@ void flush_follow(struct sync *sync, uint64_t from, uint64_t to) {
         qsort(flush->wanted, flush->count, sizeof *flush->wanted, by_ino);
     }
     pthread_mutex_unlock(&sync->lock);
-    if (tree_get(sync->tree, to, &node) || !node.work)
-        flush_job_ended(sync, to, 0, false, 0);
+}
+
+/* It may be done with what it took over already. */
+void flush_look(struct sync *sync, uint64_t ino) {
+    AUTO_NODE struct tree_node node = {0};
+    if (tree_get(sync->tree, ino, &node) || !node.work)
+        flush_job_ended(sync, ino, 0, false, 0);
 }
 
 /* Under lock. True: worth another try. */

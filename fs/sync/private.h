@@ -293,7 +293,9 @@ uint64_t parts_size(uint64_t total, uint64_t least);
 struct flush;
 /* A node's job ended: `change` is in the bucket, or (error) it cannot be done now. left: work is still there. */
 void flush_job_ended(struct sync *sync, uint64_t ino, uint64_t change, bool left, int error);
+/* The work of `from` is the work of `to` now. Called with the tree's lock held. */
 void flush_follow(struct sync *sync, uint64_t from, uint64_t to);
+void flush_look(struct sync *sync, uint64_t ino); /* whether it has work at all */
 void flush_gone_ended(struct sync *sync, int error);
 void flush_gone_idle(struct sync *sync, uint64_t turn); /* a look for deletes begun at this turn found none */
 void flush_end_all(struct sync *sync, int error);

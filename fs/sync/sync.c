@@ -177,6 +177,10 @@ static void work_taken_over(void *context, uint64_t from, uint64_t to) {
     flush_follow(context, from, to);
 }
 
+static void work_went_over(void *context, uint64_t to) {
+    flush_look(context, to);
+}
+
 static int create_pools(struct sync *sync) {
     const struct sync_options *o = &sync->options;
     int r = workers_create(&sync->names, "pail-names", o->name_threads, QUEUE);
@@ -217,7 +221,10 @@ static int note_unseen(struct sync *sync) {
 }
 
 int sync_start(struct sync *sync, struct content *content) {
-    struct tree_watch watch = {.context = sync, .work_added = work_added, .work_taken_over = work_taken_over};
+    struct tree_watch watch = {.context = sync,
+                               .work_added = work_added,
+                               .work_taken_over = work_taken_over,
+                               .work_went_over = work_went_over};
     sync->content = content;
     int r = note_unseen(sync);
     if (!r)

@@ -73,16 +73,18 @@ struct tree_node {
 };
 void tree_node_finish(struct tree_node *node);
 
-/* News that did not come from the kernel of this machine. Called without the tree's lock held, from the thread that
- * caused it, after the transaction. Any member may be NULL. */
+/* News that did not come from the kernel of this machine. Called from the thread that caused it, after the transaction,
+ * and without the tree's lock held but where it is said. Any member may be NULL. */
 struct tree_watch {
     void *context;
     void (*entry_changed)(void *context, uint64_t parent, const char *name); /* now another node, or a new one */
     void (*entry_gone)(void *context, uint64_t parent, const char *name, uint64_t ino);
     void (*attributes_changed)(void *context, uint64_t ino); /* same content */
     void (*work_added)(void *context);                       /* the journal has something that it had not */
-    /* The name of `from` has another object: `to` stands there now, and has what was to be sent, if it still is. */
+    /* The name of `from` has another object: `to` stands there now, and has what was to be sent, if it still is. With
+     * the tree's lock held, so that nobody sees `from` without its work before; must not call the tree. */
     void (*work_taken_over)(void *context, uint64_t from, uint64_t to);
+    void (*work_went_over)(void *context, uint64_t to); /* the same once more, without the lock */
     void (*conflict)(void *context, uint64_t parent, const char *name, const char *copy_name);
 };
 

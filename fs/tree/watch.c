@@ -42,8 +42,8 @@ static void tell_one(const struct tree_watch *watch, const struct tree_event *ev
             watch->attributes_changed(context, event->ino);
         break;
     case EVENT_TAKEN_OVER:
-        if (watch->work_taken_over)
-            watch->work_taken_over(context, event->parent, event->ino);
+        if (watch->work_went_over)
+            watch->work_went_over(context, event->ino);
         break;
     case EVENT_CONFLICT:
         if (watch->conflict)
@@ -53,6 +53,16 @@ static void tell_one(const struct tree_watch *watch, const struct tree_event *ev
         if (watch->work_added)
             watch->work_added(context);
         break;
+    }
+}
+
+/* Under lock. */
+static void tell_taken_over(struct tree *tree, const struct tree_events *events) {
+    for (size_t i = 0; i < events->count; i++) {
+        const struct tree_event *event = &events->items[i];
+        for (size_t w = 0; event->kind == EVENT_TAKEN_OVER && w < tree->watch_count; w++)
+            if (tree->watches[w].work_taken_over)
+                tree->watches[w].work_taken_over(tree->watches[w].context, event->parent, event->ino);
     }
 }
 
@@ -83,6 +93,8 @@ int tree_end(struct tree *tree, int result) {
     tree->walking = NULL;
     struct tree_events events = tree->events;
     tree->events = (struct tree_events){0};
+    if (!result)
+        tell_taken_over(tree, &events);
     tree_unlock(tree);
     if (!result)
         tell_all(tree, &events);

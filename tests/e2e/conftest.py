@@ -63,8 +63,7 @@ def own_folder(session_root, failed):
     yield folder
     left_mounted = mounts.mounted_below(folder)
     mounts.detach_all(folder)
-    processes.reap()
-    left = {pid: processes.command_line(pid) for pid in set(processes.descendants()) - before - processes.shared}
+    left = processes.left_running(before)
     processes.kill_tree(left)
     if failed() and os.environ.get("CHECK_KEEP_FAILED"):
         print(f"kept: {folder}")

@@ -91,6 +91,17 @@ def reap():
                 pass
 
 
+def left_running(before, grace=15):
+    """{pid: command line} of what has been started since and is still there; what is on its way out gets a moment."""
+    end = time.monotonic() + grace
+    while True:
+        reap()
+        left = {pid: command_line(pid) for pid in set(descendants()) - before - shared}
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
+
+
 def kill_tree(pids, patience=5):
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:

@@ -81,6 +81,10 @@ static void start_content(struct machine *machine) {
 }
 
 void machine_start(struct machine *machine) {
+    machine_start_watched(machine, NULL);
+}
+
+void machine_start_watched(struct machine *machine, const struct tree_watch *also) {
     struct fault fault = {0};
     struct tree_options tree_options = {.folder = machine->folder,
                                         .uid = 1000,
@@ -91,6 +95,8 @@ void machine_start(struct machine *machine) {
     assert_int_equal(tree_create(&machine->tree, &tree_options, &fault), 0);
     struct tree_watch watch = {.context = machine, .conflict = count_conflict};
     assert_int_equal(tree_observe(machine->tree, &watch), 0);
+    if (also)
+        assert_int_equal(tree_observe(machine->tree, also), 0);
     struct sync_options options = {.store = machine->store,
                                    .tree = machine->tree,
                                    .host = machine->host,

@@ -39,6 +39,7 @@ struct store_features shop_features(enum shop shop);
 
 void machine_init(struct machine *machine, struct store *store, const char *host);
 void machine_start(struct machine *machine); /* after init, or again after stop: the state folder stays */
+void machine_start_watched(struct machine *machine, const struct tree_watch *watch); /* NULL: nobody watches */
 void machine_stop(struct machine *machine);
 void machine_finish(struct machine *machine); /* stops, and removes the folder */
 

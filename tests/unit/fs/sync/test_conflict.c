@@ -1,8 +1,10 @@
 /* Two writers: every row of filesystem.md's table, on every kind of store. */
 #include "fixture.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "fs/sync/private.h"
+#include "patience.h"
 
 #include <stdio.h>
 
@@ -375,6 +377,52 @@ static void close_meddled(void) {
     store_destroy(store);
 }
 
+/* ---- Seen by two at once ---- */
+
+/* Whoever looks at f first waits until somebody else has seen theirs, and that one tarries before it tells. */
+static struct {
+    _Atomic int heads;
+    _Atomic bool taken_over;
+} watched;
+
+static int tarrying_head(struct store *base, const char *key, const char *version, struct store_object *object,
+                         const struct store_call *call) {
+    bool first = strcmp(key, "f") == 0 && meddler.armed && atomic_fetch_add(&watched.heads, 1) == 0;
+    if (first)
+        WAIT_UNTIL(watched.taken_over);
+    return pass_head(base, key, version, object, call);
+}
+
+static void tarry(void *context, uint64_t from, uint64_t to) {
+    (void)context, (void)from, (void)to;
+    watched.taken_over = true;
+    clock_sleep_ms(100); /* for the job of the old node to end meanwhile */
+}
+
+static void taken_over_while_flushing(void **state) {
+    (void)state;
+    open_meddled(SHOP_CEPH);
+    meddler.operations.head = tarrying_head;
+    meddler.key = "nothing";
+    struct tree_watch watch = {.work_taken_over = tarry};
+    machine_stop(&m);
+    machine_start_watched(&m, &watch);
+    uint64_t ino = machine_find(&m, "f");
+    machine_chmod(&m, "f", 0600);
+    bucket_put(store, "f", "theirs");
+    struct answer flushed = {0}, looked = {0};
+    meddler.armed = true;
+    sync_flush(m.sync, TREE_ROOT, answer_take, &flushed);
+    WAIT_UNTIL(watched.heads);
+    sync_head(m.sync, ino, answer_take, &looked);
+    assert_int_equal(answer_wait(&flushed), 0);
+    AUTO_FREE char *mode = bucket_header(store, "f", "x-amz-meta-mode");
+    assert_string_equal(mode, "33152");
+    assert_true(bucket_has_text(store, "f", "theirs"));
+    answer_wait(&looked);
+    close_meddled();
+}
+
 static void overwritten_blindly(void **state) {
     (void)state;
     for (enum shop kind = 0; kind < SHOP_END; kind++) {
@@ -447,8 +495,11 @@ static void deleted_blindly(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table),       cmocka_unit_test(overwritten_blindly),
-        cmocka_unit_test(created_blindly), cmocka_unit_test(renamed_over_blindly),
+        cmocka_unit_test(the_table),
+        cmocka_unit_test(taken_over_while_flushing),
+        cmocka_unit_test(overwritten_blindly),
+        cmocka_unit_test(created_blindly),
+        cmocka_unit_test(renamed_over_blindly),
         cmocka_unit_test(deleted_blindly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
