@@ -393,6 +393,12 @@ static int tarrying_head(struct store *base, const char *key, const char *versio
     return pass_head(base, key, version, object, call);
 }
 
+static int tarrying_copy(struct store *base, const struct store_copy *request, struct store_written *written,
+                         const struct store_call *call) {
+    clock_sleep_ms(500);
+    return meddling_copy(base, request, written, call);
+}
+
 static void tarry(void *context, uint64_t from, uint64_t to) {
     (void)context, (void)from, (void)to;
     watched.taken_over = true;
@@ -403,6 +409,7 @@ static void taken_over_while_flushing(void **state) {
     (void)state;
     open_meddled(SHOP_CEPH);
     meddler.operations.head = tarrying_head;
+    meddler.operations.copy = tarrying_copy;
     meddler.key = "nothing";
     struct tree_watch watch = {.work_taken_over = tarry};
     machine_stop(&m);
@@ -417,9 +424,10 @@ static void taken_over_while_flushing(void **state) {
     sync_head(m.sync, ino, answer_take, &looked);
     assert_int_equal(answer_wait(&flushed), 0);
     AUTO_FREE char *mode = bucket_header(store, "f", "x-amz-meta-mode");
+    answer_wait(&looked);
+    assert_non_null(mode);
     assert_string_equal(mode, "33152");
     assert_true(bucket_has_text(store, "f", "theirs"));
-    answer_wait(&looked);
     close_meddled();
 }
 
