@@ -112,6 +112,12 @@ static bool expected(struct job *job, const struct store_object *below, const st
     return (base->etag && same_content(&facts, base)) || same_content(&facts, ours);
 }
 
+/* The same bytes were put at the same time: equal ETags say so, whoever made them. */
+static bool same_bytes_below(const struct store_object *newest, const struct store_object *below, const char *ours) {
+    bool newest_is_ours = newest->key && (!ours || text_equal(newest->version, ours));
+    return newest_is_ours && newest->size == below->size && newest->etag && text_equal(newest->etag, below->etag);
+}
+
 int conflict_look_below(struct job *job, const char *key, const char *our_version, const struct version_facts *base,
                         const struct version_facts *ours) {
     struct store_features features;
@@ -122,7 +128,8 @@ int conflict_look_below(struct job *job, const char *key, const char *our_versio
     int r = versions_below(job->sync, key, our_version, &below, &newest, &job->fault);
     if (r || !below.key || below.delete_marker)
         return r;
-    if (base->etag && text_equal(below.etag, base->etag) && below.size == base->size)
+    if ((base->etag && text_equal(below.etag, base->etag) && below.size == base->size) ||
+        same_bytes_below(&newest, &below, our_version))
         return 0;
     r = call_head(job->sync, key, below.version, &whole, &job->fault);
     if (r)

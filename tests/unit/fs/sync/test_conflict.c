@@ -451,6 +451,21 @@ static void overwritten_blindly(void **state) {
     }
 }
 
+static void overwritten_with_the_same(void **state) {
+    (void)state;
+    for (enum shop kind = 0; kind < SHOP_END; kind++) {
+        open_meddled(kind);
+        meddler.text = "ours";
+        machine_write_text(&m, "f", "ours");
+        meddler.armed = true;
+        assert_int_equal(machine_flush(&m), 0);
+        assert_true(bucket_has_text(store, "f", "ours"));
+        assert_int_equal(bucket_count(store, "conflict"), 0);
+        assert_int_equal(m.conflicts, 0);
+        close_meddled();
+    }
+}
+
 static void created_blindly(void **state) {
     (void)state;
     for (enum shop kind = 0; kind < SHOP_END; kind++) {
@@ -503,11 +518,9 @@ static void deleted_blindly(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table),
-        cmocka_unit_test(taken_over_while_flushing),
-        cmocka_unit_test(overwritten_blindly),
-        cmocka_unit_test(created_blindly),
-        cmocka_unit_test(renamed_over_blindly),
+        cmocka_unit_test(the_table),           cmocka_unit_test(taken_over_while_flushing),
+        cmocka_unit_test(overwritten_blindly), cmocka_unit_test(overwritten_with_the_same),
+        cmocka_unit_test(created_blindly),     cmocka_unit_test(renamed_over_blindly),
         cmocka_unit_test(deleted_blindly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
