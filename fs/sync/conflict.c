@@ -112,10 +112,12 @@ static bool expected(struct job *job, const struct store_object *below, const st
     return (base->etag && same_content(&facts, base)) || same_content(&facts, ours);
 }
 
-/* The same bytes were put at the same time: equal ETags say so, whoever made them. */
-static bool same_bytes_below(const struct store_object *newest, const struct store_object *below, const char *ours) {
-    bool newest_is_ours = newest->key && (!ours || text_equal(newest->version, ours));
-    return newest_is_ours && newest->size == below->size && newest->etag && text_equal(newest->etag, below->etag);
+/* As a listing tells it: our base, or the same bytes that somebody put at the same time. */
+static bool harmless(const struct store_object *below, const struct store_object *newest, const char *our_version,
+                     const struct version_facts *base) {
+    struct version_facts facts = facts_of_object(below), newest_facts = facts_of_object(newest);
+    bool newest_is_ours = newest->key && (!our_version || text_equal(newest->version, our_version));
+    return same_content(&facts, base) || (newest_is_ours && same_content(&facts, &newest_facts));
 }
 
 int conflict_look_below(struct job *job, const char *key, const char *our_version, const struct version_facts *base,
@@ -128,8 +130,7 @@ int conflict_look_below(struct job *job, const char *key, const char *our_versio
     int r = versions_below(job->sync, key, our_version, &below, &newest, &job->fault);
     if (r || !below.key || below.delete_marker)
         return r;
-    if ((base->etag && text_equal(below.etag, base->etag) && below.size == base->size) ||
-        same_bytes_below(&newest, &below, our_version))
+    if (harmless(&below, &newest, our_version, base))
         return 0;
     r = call_head(job->sync, key, below.version, &whole, &job->fault);
     if (r)

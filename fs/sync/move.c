@@ -82,9 +82,9 @@ static int keep_by_version(struct job *job, const struct tree_node *other) {
     if (r || !object.version)
         return r ? r : PAIL_UNSUPPORTED;
     struct version_facts now = facts_of_object(&object), known = facts_of_remote(&other->remote);
-    if (!same_content(&now, &known) && writes_has(sync, store_headers_get(&object.headers, META_WRITE)))
-        return PAIL_CONFLICT; /* its own job has to find that out */
     if (!same_content(&now, &known)) {
+        if (writes_has(sync, store_headers_get(&object.headers, META_WRITE)))
+            return PAIL_CONFLICT; /* its own job has to find that out */
         r = head_apply(sync, other->ino, asked, other->remote.key, &object);
         return r ? r : JOB_AGAIN;
     }

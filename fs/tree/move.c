@@ -65,24 +65,23 @@ static int start_walk(struct tree *tree, uint64_t folder, struct tree_walk **out
 
 /* ---- One node ---- */
 
-static int tell_to_move(struct tree *tree, struct tree_row *row, struct budget *budget) {
-    AUTO_FREE char *target = NULL;
-    if (!row->node.remote.key || (row->node.work & TREE_WORK_NAME))
-        return 0;
-    int r = tree_path_target(tree, row, &target);
-    if (r || (row->owns && strcmp(target, row->node.remote.key) == 0))
-        return r;
-    if (budget->changes)
-        budget->changes--;
-    tree_row_add_work(tree, row, TREE_WORK_NAME, false);
-    return tree_row_store(tree, row);
-}
-
-/* 1: its key is its path already, so that what lies below it need not be known. */
+/* 1: its key is its path already; of a folder, what lies below it need not be known then. */
 static int is_there(struct tree *tree, const struct tree_row *row) {
     AUTO_FREE char *target = NULL;
     int r = tree_path_target(tree, row, &target);
     return r ? r : row->owns && text_equal(row->node.remote.key, target);
+}
+
+static int tell_to_move(struct tree *tree, struct tree_row *row, struct budget *budget) {
+    if (!row->node.remote.key || (row->node.work & TREE_WORK_NAME))
+        return 0;
+    int there = is_there(tree, row);
+    if (there)
+        return there < 0 ? there : 0;
+    if (budget->changes)
+        budget->changes--;
+    tree_row_add_work(tree, row, TREE_WORK_NAME, false);
+    return tree_row_store(tree, row);
 }
 
 /* Keys that cannot be files. A common prefix of such that is to move is not known well enough: TREE_UNKNOWN. */

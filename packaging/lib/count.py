@@ -26,57 +26,57 @@ def count_program(entry):
     return told["PASSED"], failed, told["SKIPPED"]
 
 
-def failures_of_program(entry):
+def failure_of_program(entry):
     """Its failed cmocka tests and what they said, or how it ended."""
     text = (entry.get("stdout") or "") + (entry.get("stderr") or "")
     said = re.findall(r"^\[ +ERROR +\] --- (.*)$", text, re.M)
     tests = list(dict.fromkeys(re.findall(r"^\[ +FAILED +\] (\w+)$", text, re.M)))
-    if count_program(entry)[1]:
-        yield f"{entry['name']}: {' '.join(tests) or entry['result']}: {'; '.join(said)[:300]}"
+    return f"{entry['name']}: {' '.join(tests) or entry['result']}: {'; '.join(said)[:300]}"
 
 
-def failures_of_meson(log):
-    for line in log.read_text().splitlines():
-        yield from failures_of_program(json.loads(line))
+def read_meson(log):
+    """(counts, lines about failures)"""
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    counts = [count_program(entry) for entry in entries]
+    return counts, [failure_of_program(entry) for entry, count in zip(entries, counts) if count[1]]
 
 
-def failures_of_pytest(report):
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        for kind in ("failure", "error"):
-            for found in case.findall(kind):
-                yield f"{case.get('classname')}::{case.get('name')}: {' '.join((found.get('message') or '').split())[:600]}"
+def failures_of_pytest(root):
+    for case in root.iter("testcase"):
+        for found in (*case.findall("failure"), *case.findall("error")):
+            yield f"{case.get('classname')}::{case.get('name')}: {' '.join((found.get('message') or '').split())[:600]}"
 
 
-def count_meson(log):
-    for line in log.read_text().splitlines():
-        yield count_program(json.loads(line))
-
-
-def count_pytest(report):
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+def count_pytest(root):
+    for suite in root.iter("testsuite"):
         total, errors, failures, skipped = (int(suite.get(k, 0)) for k in ("tests", "errors", "failures", "skipped"))
         yield max(total - errors - failures - skipped, 0), errors + failures, skipped
+
+
+def read_pytest(report):
+    root = ElementTree.parse(report).getroot()
+    return list(count_pytest(root)), list(failures_of_pytest(root))
 
 
 def main():
     folder, broken = Path(sys.argv[1]), int(sys.argv[2])
     passed, failed, skipped = 0, broken, 0
+    told = []
     for file in sorted(folder.iterdir()):
-        counts = []
+        counts, failures = [], []
         if file.suffix == ".json":
-            counts = list(count_meson(file))
+            counts, failures = read_meson(file)
         elif file.suffix == ".xml":
-            counts = list(count_pytest(file))
+            counts, failures = read_pytest(file)
         elif file.suffix == ".failed" and not file.with_suffix(".json").exists():
             counts = [(0, 1, 0)]
         sums = [sum(column) for column in zip(*counts)] if counts else [0, 0, 0]
         if file.suffix != ".failed":
             print(f"   {file.stem + file.suffix:12} {sums[0]:5} passed {sums[1]:4} failed {sums[2]:4} skipped")
         passed, failed, skipped = passed + sums[0], failed + sums[1], skipped + sums[2]
-    for file in sorted(folder.iterdir()):
-        told = failures_of_meson(file) if file.suffix == ".json" else failures_of_pytest(file) if file.suffix == ".xml" else ()
-        for line in told:
-            print(f"   FAILED {file.stem}: {line}")
+        told += [f"   FAILED {file.stem}: {line}" for line in failures]
+    for line in told:
+        print(line)
     if broken:
         print(f"   {'steps':12} {0:5} passed {broken:4} failed")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -70,28 +70,41 @@ static void check(unsigned long n) {
     assert_int_equal(bucket_count(store, ""), 8);
 }
 
-/* False: that many calls are not made at all. */
-static bool round_of(enum shop shop, unsigned long n, unsigned long count, enum failing_way way, int error,
-                     bool restart) {
+static void open_on(enum shop shop) {
     store = shop_open(shop);
     assert_int_equal(failing_store_create(&failing, store), 0);
     machine_init(&m, failing, "one");
     machine_start(&m);
-    prepare();
-    failing_store_delay(failing, late_by);
-    failing_store_arm(failing, n, count, way, error);
-    change();
+}
+
+static void close_all(void) {
+    machine_finish(&m);
+    store_destroy(failing);
+    store_destroy(store);
+}
+
+/* Until all of it is in the bucket; after a failure in another life of the mount, if so wished. */
+static void bring_up(bool restart) {
     int r = machine_flush(&m);
     if (restart && r) {
         machine_stop(&m);
         machine_start(&m);
     }
     machine_flush_through(&m);
+}
+
+/* False: that many calls are not made at all. */
+static bool round_of(enum shop shop, unsigned long n, unsigned long count, enum failing_way way, int error,
+                     bool restart) {
+    open_on(shop);
+    prepare();
+    failing_store_delay(failing, late_by);
+    failing_store_arm(failing, n, count, way, error);
+    change();
+    bring_up(restart);
     bool reached = failing_store_calls(failing) >= n;
     check(n);
-    machine_finish(&m);
-    store_destroy(failing);
-    store_destroy(store);
+    close_all();
     return reached;
 }
 
@@ -150,27 +163,17 @@ static void it_arrives_late(void **state) {
 
 /* The nth call is the put of a file that is written over; nothing else is under way. */
 static void write_over(enum shop shop, unsigned long n, bool restart) {
-    store = shop_open(shop);
-    assert_int_equal(failing_store_create(&failing, store), 0);
-    machine_init(&m, failing, "one");
-    machine_start(&m);
+    open_on(shop);
     machine_write_text(&m, "a", "old");
     assert_int_equal(machine_flush(&m), 0);
     machine_write_text(&m, "a", "new");
     failing_store_delay(failing, late_by);
     failing_store_arm(failing, n, 1, FAILING_LATE, PAIL_OFFLINE);
-    int r = machine_flush(&m);
-    if (restart && r) {
-        machine_stop(&m);
-        machine_start(&m);
-    }
-    machine_flush_through(&m);
+    bring_up(restart);
     assert_int_equal(m.conflicts, 0);
     assert_int_equal(bucket_count(store, ""), 1);
     assert_true(bucket_has_text(store, "a", "new"));
-    machine_finish(&m);
-    store_destroy(failing);
-    store_destroy(store);
+    close_all();
 }
 
 static void a_late_write_is_no_conflict(void **state) {

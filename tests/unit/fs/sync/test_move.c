@@ -17,14 +17,19 @@ static void open_on(enum shop shop) {
     assert_int_equal(machine_list(&m, ""), 0);
 }
 
+static void close_any(void) {
+    machine_finish(&m);
+    store_destroy(failing);
+    store_destroy(store);
+}
+
+/* One machine, and so no conflict. */
 static void close_all(void) {
     struct tree_totals totals;
     assert_int_equal(tree_totals(m.tree, &totals), 0);
     assert_int_equal(totals.conflicts, 0);
     assert_int_equal(m.conflicts, 0);
-    machine_finish(&m);
-    store_destroy(failing);
-    store_destroy(store);
+    close_any();
 }
 
 static void a_file_keeps_what_others_gave_it(void **state) {
@@ -144,9 +149,7 @@ static void exchanged_and_changed(void **state) {
             machine_flush_through(&m);
             assert_true(bucket_holds(store, "theirs, longer"));
             assert_true(bucket_holds(store, second ? "was a" : "was b"));
-            machine_finish(&m);
-            store_destroy(failing);
-            store_destroy(store);
+            close_any();
         }
 }
 
@@ -175,9 +178,7 @@ static void moved_interrupted_and_changed(void **state) {
             assert_true(bucket_holds(store, left ? "theirs, longer" : "was a"));
             AUTO_FREE char *there = bucket_get(store, "b");
             assert_true(machine_has_text(&m, "b", there));
-            machine_finish(&m);
-            store_destroy(failing);
-            store_destroy(store);
+            close_any();
         }
 }
 
