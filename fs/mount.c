@@ -41,7 +41,8 @@ struct mount {
     struct workers *background;
     pthread_t signals;
     bool listening;                 /* the signal thread runs */
-    _Atomic int64_t quota_asked_ms; /* when the server last told it; monotonic, as the next */
+    _Atomic int64_t quota_tried_ms; /* when the server was last asked for it; monotonic */
+    _Atomic int64_t quota_asked_ms; /* and answered: when that was asked */
     _Atomic bool quota_asking;
     _Atomic bool foreground;
     _Atomic bool mounted;
@@ -102,6 +103,7 @@ static int check_bucket(const struct mapping_session *before, const struct mappi
 static int ask_session(struct mount *mount, struct fault *fault) {
     struct mapping_session before = {0}, now = {0};
     bool known = mapping_known(mount->mapping, &before) == 0;
+    int64_t asked_ms = clock_monotonic_ms();
     int r = mapping_refresh(mount->mapping, &now, fault);
     if (!r && known) {
         r = check_bucket(&before, &now, fault);
@@ -110,6 +112,9 @@ static int ask_session(struct mount *mount, struct fault *fault) {
     }
     if (!r)
         r = keep_session(mount, &now);
+    if (!r)
+        atomic_store(&mount->quota_asked_ms, asked_ms);
+    atomic_store(&mount->quota_tried_ms, clock_monotonic_ms());
     if (known)
         mapping_session_finish(&before);
     mapping_session_finish(&now);
@@ -164,7 +169,6 @@ static void ask_quota(void *context) {
                 (!now.quota_limit || now.quota_limit - now.quota_used > before.quota_limit - before.quota_used);
     mapping_session_finish(&before);
     mapping_session_finish(&now);
-    atomic_store(&mount->quota_asked_ms, clock_monotonic_ms());
     atomic_store(&mount->quota_asking, false);
     if (more)
         sync_room_made(mount->sync);
@@ -172,7 +176,7 @@ static void ask_quota(void *context) {
 
 /* In the background, so that the next answer is fresh. */
 static void refresh_quota(struct mount *mount, int64_t fresh_ms) {
-    if (clock_monotonic_ms() - atomic_load(&mount->quota_asked_ms) < fresh_ms ||
+    if (clock_monotonic_ms() - atomic_load(&mount->quota_tried_ms) < fresh_ms ||
         atomic_exchange(&mount->quota_asking, true))
         return;
     if (workers_submit(mount->background, WORKERS_SOON, ask_quota, mount))
@@ -183,16 +187,17 @@ static void over_quota(void *context) {
     refresh_quota(context, QUOTA_FULL_FRESH_MS);
 }
 
-static void quota(void *context, uint64_t *limit, uint64_t *used) {
+static void quota(void *context, struct core_quota *out) {
     struct mount *mount = context;
     struct mapping_session session = {0};
+    out->asked_ms = atomic_load(&mount->quota_asked_ms); /* first: what is known may be newer, not older */
     if (mapping_known(mount->mapping, &session))
         return;
-    *limit = session.quota_limit > 0 ? (uint64_t)session.quota_limit : 0;
-    *used = session.quota_used > 0 ? (uint64_t)session.quota_used : 0;
+    out->limit = session.quota_limit > 0 ? (uint64_t)session.quota_limit : 0;
+    out->used = session.quota_used > 0 ? (uint64_t)session.quota_used : 0;
     mapping_session_finish(&session);
     bool full = sync_over_quota(mount->sync);
-    refresh_quota(mount, full ? QUOTA_FULL_FRESH_MS : *limit ? QUOTA_FRESH_MS : QUOTA_NONE_FRESH_MS);
+    refresh_quota(mount, full ? QUOTA_FULL_FRESH_MS : out->limit ? QUOTA_FRESH_MS : QUOTA_NONE_FRESH_MS);
 }
 
 /* ---- the folder ---- */

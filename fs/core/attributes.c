@@ -128,12 +128,13 @@ int core_readlink(struct core *core, uint64_t ino, char **target, struct core_wa
 
 void core_statfs(struct core *core, struct statvfs *out) {
     enum { BLOCK = 4096 };
-    uint64_t limit = 0, used = 0;
+    struct core_quota quota = {0};
     if (core->options.quota)
-        core->options.quota(core->options.quota_context, &limit, &used);
+        core->options.quota(core->options.quota_context, &quota);
+    uint64_t limit = quota.limit, used = quota.used;
     struct tree_totals totals;
     if (tree_totals(core->tree, &totals) == 0)
-        used = core_room_used(core, limit, used, &totals);
+        used = core_room_used(core, &quota, &totals);
     else
         totals = (struct tree_totals){0};
     if (!limit)

@@ -33,6 +33,12 @@ struct core_wait {
     bool optional; /* only to be more up to date: without it the operation goes on with what is known here */
 };
 
+/* What the server told of the account's quota; all 0: nothing, or it has none. */
+struct core_quota {
+    uint64_t limit, used; /* bytes */
+    int64_t asked_ms;     /* when it was asked; monotonic */
+};
+
 struct core_options {
     struct tree *tree; /* borrowed, as the two below */
     struct content *content;
@@ -44,8 +50,7 @@ struct core_options {
     int64_t quiet_ms;    /* an open file is committed after so long without a write: 10,000; 0: that */
     int64_t longest_ms;  /* and at least this often while it is written: 300,000; 0: that */
     int64_t patience_ms; /* a wait that is only for freshness ends after this, within a second: 2,000; 0: that */
-    /* Bytes: limit 0 means without quota. */
-    void (*quota)(void *context, uint64_t *limit, uint64_t *used);
+    void (*quota)(void *context, struct core_quota *out); /* must not wait; NULL: there is none */
     void *quota_context;
 };
 

@@ -72,7 +72,7 @@ void core_ahead_opened(struct core *core, const struct tree_node *node);
 
 /* room.c */
 /* Bytes of the quota that are used when everything here was sent. */
-uint64_t core_room_used(struct core *core, uint64_t limit, uint64_t used, const struct tree_totals *totals);
+uint64_t core_room_used(struct core *core, const struct core_quota *quota, const struct tree_totals *totals);
 /* Whether the file may become so large; the quota is known to be used up, else. */
 bool core_room_for(struct core *core, uint64_t ino, uint64_t size);
 

@@ -4,28 +4,44 @@
 
 enum { FRESH_MS = 250 };
 
-uint64_t core_room_used(struct core *core, uint64_t limit, uint64_t used, const struct tree_totals *totals) {
+uint64_t core_room_used(struct core *core, const struct core_quota *quota, const struct tree_totals *totals) {
     uint64_t replaced = 0;
-    if (limit && totals->unsent_bytes && tree_unsent_replaces(core->tree, &replaced))
+    if (quota->limit && totals->unsent_bytes && tree_unsent_replaces(core->tree, &replaced))
         replaced = 0;
-    used += totals->unsent_bytes;
+    uint64_t used = quota->used + totals->unsent_bytes;
     return used > replaced ? used - replaced : 0;
 }
 
-static bool holds_all_that_fits(struct core *core) {
-    uint64_t limit = 0, used = 0;
-    struct tree_totals totals;
-    core->options.quota(core->options.quota_context, &limit, &used);
-    return limit && !tree_totals(core->tree, &totals) && core_room_used(core, limit, used, &totals) >= limit;
+static bool holds_all_that_fits(struct core *core, const struct core_quota *quota, const struct tree_totals *totals) {
+    return quota->limit && core_room_used(core, quota, totals) >= quota->limit;
 }
 
 bool core_is_full(struct core *core) {
+    struct core_quota quota = {0};
+    struct tree_totals totals;
     if (!core->options.quota || !sync_over_quota(core->sync))
         return false;
-    int64_t now = clock_monotonic_ms();
-    if (now - atomic_load(&core->full_ms) >= FRESH_MS) {
+    core->options.quota(core->options.quota_context, &quota);
+    return !tree_totals(core->tree, &totals) && holds_all_that_fits(core, &quota, &totals);
+}
+
+/* Refuses a write: what the server told before our last change of the bucket is too old for that, and the deletes that
+ * wait will make room. */
+static bool is_surely_full(struct core *core) {
+    struct core_quota quota = {0};
+    struct tree_totals totals;
+    core->options.quota(core->options.quota_context, &quota);
+    return quota.asked_ms > sync_room_changed_ms(core->sync) && !tree_totals(core->tree, &totals) && !totals.deletes &&
+           holds_all_that_fits(core, &quota, &totals);
+}
+
+static bool was_surely_full(struct core *core) {
+    if (!core->options.quota || !sync_over_quota(core->sync))
+        return false;
+    int64_t now = clock_monotonic_ms(), found = atomic_load(&core->full_ms);
+    if (now - found >= FRESH_MS || found <= sync_room_changed_ms(core->sync)) {
         atomic_store(&core->full_ms, now);
-        atomic_store(&core->full, holds_all_that_fits(core));
+        atomic_store(&core->full, is_surely_full(core));
     }
     return atomic_load(&core->full);
 }
@@ -34,7 +50,7 @@ bool core_is_full(struct core *core) {
  * first, which the tree learns when it is closed. */
 bool core_room_for(struct core *core, uint64_t ino, uint64_t size) {
     struct tree_node node;
-    if (!core_is_full(core) || tree_get(core->tree, ino, &node))
+    if (!was_surely_full(core) || tree_get(core->tree, ino, &node))
         return true;
     bool fits = size <= node.remote.size || size <= node.size;
     tree_node_finish(&node);

@@ -131,6 +131,8 @@ int job_done(struct job *job, unsigned bits, const struct tree_remote *remote, s
         bits &= ~(unsigned)TREE_WORK_CONTENT;
     }
     fetch_alias(sync, job->ino, &node->remote, remote);
+    if (bytes && remote->size != node->remote.size)
+        room_changed(sync);
     int r = tree_work_done(sync->tree, job->ino, seen, generation, bits, remote, &clean);
     if (r)
         return r > 0 ? PAIL_BUSY : r;

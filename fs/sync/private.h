@@ -337,8 +337,8 @@ struct sync {
     struct online online;
     _Atomic bool cut; /* sync_stop: everything ends */
     _Atomic uint64_t received_total, sent_total;
-    _Atomic int64_t refused_ms,
-        hastened_ms; /* for the quota: the last refusal, the last try of all; monotonic, 0: none */
+    /* For the quota: the last refusal, the last try of all, the last success; monotonic, 0: none. */
+    _Atomic int64_t refused_ms, hastened_ms, room_changed_ms;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock; kicked, memory freed, a job ended, ending */
@@ -370,5 +370,8 @@ int send_memory_take(struct sync *sync, uint64_t size);
 void send_memory_give(struct sync *sync, uint64_t size);
 int64_t realtime_ms(void);
 
-/* ---- room.c: the quota. True: it was not known before ---- */
+/* ---- room.c: the quota ---- */
+/* True: it was not known before. */
 bool room_refused(struct sync *sync);
+/* Something went up or was deleted: called before the tree knows. */
+void room_changed(struct sync *sync);

@@ -274,14 +274,15 @@ static void run(struct batch *batch) {
 static void tell_tree(struct batch *batch, struct item *item) {
     struct tree *tree = batch->sync->tree;
     const char *key = item->gone->key;
-    if (item->end == GONE)
+    if (item->end == GONE) {
+        room_changed(batch->sync);
         tree_gone_end(tree, key, TREE_GONE_DONE, 0);
-    else if (item->end == THEIRS)
+    } else if (item->end == THEIRS) {
         tree_gone_end(tree, key, TREE_GONE_THEIRS, 0);
-    else
-        tree_gone_end(tree, key, TREE_GONE_LATER, item->error == PAIL_DENIED ? DENIED_MS : LATER_MS);
-    if (item->end == THEIRS)
         sync_news(batch->sync, "'%s' was deleted here, but somebody else had changed it: theirs is back.", key);
+    } else {
+        tree_gone_end(tree, key, TREE_GONE_LATER, item->error == PAIL_DENIED ? DENIED_MS : LATER_MS);
+    }
 }
 
 static bool interrupted(int error) {

@@ -6,6 +6,14 @@
     360000 /* the longest pause of what was refused, and a minute: by then it was refused again, or went up */
 #define HASTEN_MS 5000 /* between two tries of everything that was refused */
 
+void room_changed(struct sync *sync) {
+    atomic_store(&sync->room_changed_ms, clock_monotonic_ms());
+}
+
+int64_t sync_room_changed_ms(struct sync *sync) {
+    return atomic_load(&sync->room_changed_ms);
+}
+
 /* Whether it is news. */
 bool room_refused(struct sync *sync) {
     int64_t now = clock_monotonic_ms(), before = atomic_exchange(&sync->refused_ms, now);

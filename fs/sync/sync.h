@@ -93,6 +93,9 @@ void sync_status(struct sync *sync, struct sync_status *out);
 bool sync_sending(struct sync *sync, uint64_t ino, uint64_t *sent, uint64_t *total);
 /* Something waits here because the quota is used up. Takes no lock. */
 bool sync_over_quota(struct sync *sync);
+/* When something of ours last went up or was deleted: what the server had told of the quota before is out of date.
+ * Monotonic; 0: never. */
+int64_t sync_room_changed_ms(struct sync *sync);
 /* There may be more room: what was refused is tried again soon. */
 void sync_room_made(struct sync *sync);
 /* Probe at once (a change of the network, `pail retry`). */

@@ -69,6 +69,19 @@ void origin_put(struct origin *origin, const char *identity, const void *data, s
     pthread_mutex_unlock(&origin->lock);
 }
 
+static void count_sent(struct origin *origin, size_t n) {
+    pthread_mutex_lock(&origin->lock);
+    origin->bytes += n;
+    pthread_mutex_unlock(&origin->lock);
+}
+
+static void count_cut(struct origin *origin, size_t n) {
+    pthread_mutex_lock(&origin->lock);
+    origin->bytes -= n;
+    origin->cut++;
+    pthread_mutex_unlock(&origin->lock);
+}
+
 static int send_all(struct origin *origin, const struct asked *asked, uint64_t end) {
     AUTO_FREE char *data = malloc(origin->piece);
     for (uint64_t at = asked->offset; at < end;) {
@@ -77,15 +90,11 @@ static int send_all(struct origin *origin, const struct asked *asked, uint64_t e
         pthread_mutex_unlock(&origin->lock);
         if (!fill_stored(origin, asked->identity, at, data, n))
             origin_fill(asked->ino, asked->identity, at, data, n);
+        count_sent(origin, n); /* first: a reader looks at the count when it has the bytes */
         if (content_fetch_data(asked->fetch, data, n)) {
-            pthread_mutex_lock(&origin->lock);
-            origin->cut++;
-            pthread_mutex_unlock(&origin->lock);
+            count_cut(origin, n);
             return PAIL_CANCELLED;
         }
-        pthread_mutex_lock(&origin->lock);
-        origin->bytes += n;
-        pthread_mutex_unlock(&origin->lock);
         at += n;
     }
     return 0;
