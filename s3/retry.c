@@ -8,6 +8,7 @@
 #define FIRST_PAUSE_MS 100
 #define LONGEST_PAUSE_MS 5000
 #define MOST_ATTEMPTS 12
+#define LEAST_MS 1000 /* for an attempt to be worth it */
 #define LOOK_MS 50
 
 void retry_init(struct retry *retry, const struct store_call *call) {
@@ -16,6 +17,12 @@ void retry_init(struct retry *retry, const struct store_call *call) {
 
 static int64_t stall_ms(const struct retry *retry) {
     return retry->call && retry->call->stall_ms > 0 ? retry->call->stall_ms : DEFAULT_STALL_MS;
+}
+
+/* A quarter where the whole is short. */
+static int64_t least_ms(const struct retry *retry) {
+    int64_t quarter = stall_ms(retry) / 4;
+    return quarter < LEAST_MS ? quarter : LEAST_MS;
 }
 
 int64_t retry_left_ms(const struct retry *retry) {
@@ -65,7 +72,7 @@ int retry_pause(struct retry *retry, int64_t after_s) {
         pause = after_s * 1000;
     if (is_cancelled(retry->call))
         return PAIL_CANCELLED;
-    if (retry->attempts >= MOST_ATTEMPTS || retry->idle_ms + pause >= stall_ms(retry))
+    if (retry->attempts >= MOST_ATTEMPTS || retry->idle_ms + pause + least_ms(retry) > stall_ms(retry))
         return PAIL_OFFLINE;
     retry_idle(retry, pause);
     return retry_sleep(retry->call, pause);

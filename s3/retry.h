@@ -18,8 +18,8 @@ int64_t retry_left_ms(const struct retry *retry);
 void retry_progress(struct retry *retry);
 /* An attempt stood still for this long at its end. */
 void retry_idle(struct retry *retry, int64_t ms);
-/* Sleeps before the next attempt; after_s: what Retry-After said, or -1. 0: try again. PAIL_OFFLINE: the time is over
- * (or 12 attempts were made). PAIL_CANCELLED. */
+/* Sleeps before the next attempt; after_s: what Retry-After said, or -1. 0: try again, for which there is a second, or
+ * a quarter of stall_ms. PAIL_OFFLINE: the time is over (or 12 attempts were made). PAIL_CANCELLED. */
 int retry_pause(struct retry *retry, int64_t after_s);
 /* True the first time since the last progress: new grants are worth one try. */
 bool retry_renew(struct retry *retry);

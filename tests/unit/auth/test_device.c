@@ -54,7 +54,7 @@ static int set_up(void **state) {
     f->stub = http_stub_bind();
     http_stub_run(f->stub, answer, f);
     *state = f;
-    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = 3000});
+    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = PATIENCE_MS});
 }
 
 static int tear_down(void **state) {

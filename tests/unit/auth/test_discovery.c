@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "http_stub.h"
+#include "patience.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -36,7 +37,7 @@ static int set_up(void **state) {
     f->stub = http_stub_bind();
     http_stub_run(f->stub, answer, f);
     *state = f;
-    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = 3000});
+    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = PATIENCE_MS});
 }
 
 static int tear_down(void **state) {

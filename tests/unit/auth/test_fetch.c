@@ -56,7 +56,7 @@ static int set_up(void **state) {
     http_stub_run(f->stub, answer, &f->told);
     snprintf(f->url, sizeof f->url, "%s/x?y=z", http_stub_url(f->stub));
     *state = f;
-    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = 3000});
+    return fetch_create(&f->fetch, &(struct fetch_options){.timeout_ms = PATIENCE_MS});
 }
 
 static int tear_down(void **state) {
@@ -243,7 +243,7 @@ static void *cancel_soon(void *context) {
 
 static void a_request_can_be_cancelled(void **state) {
     struct fixture *f = *state;
-    f->told.reply.delay_ms = 2800;
+    f->told.reply.delay_ms = 2 * PATIENCE_MS;
     _Atomic bool cancelled = false;
     pthread_t thread;
     pthread_create(&thread, NULL, cancel_soon, &cancelled);

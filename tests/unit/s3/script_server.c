@@ -21,7 +21,7 @@ struct script_server {
     void *context;
     int listener;
     char url[64];
-    _Atomic unsigned requests, connections;
+    _Atomic unsigned requests, connections, closed;
     pthread_t acceptor;
     pthread_mutex_t lock;
     _Atomic bool ending;
@@ -148,6 +148,7 @@ static void *serve(void *context) {
     pthread_mutex_lock(&server->lock);
     close(connection->fd);
     server->fds[connection->number - 1] = -1;
+    server->closed++;
     pthread_mutex_unlock(&server->lock);
     free(connection);
     return NULL;
@@ -218,4 +219,8 @@ unsigned script_server_requests(const struct script_server *server) {
 
 unsigned script_server_connections(const struct script_server *server) {
     return server->connections;
+}
+
+unsigned script_server_closed(const struct script_server *server) {
+    return server->closed;
 }

@@ -28,6 +28,7 @@ void script_server_stop(struct script_server *server);
 const char *script_server_url(const struct script_server *server);
 unsigned script_server_requests(const struct script_server *server);
 unsigned script_server_connections(const struct script_server *server);
+unsigned script_server_closed(const struct script_server *server); /* of these, those that have ended */
 
 /* For answers. */
 bool script_send(int fd, const void *data, size_t size);

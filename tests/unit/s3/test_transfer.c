@@ -257,7 +257,7 @@ static bool trickle(void *context, const struct script_request *request) {
     (void)context;
     script_printf(request->fd, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
     for (int i = 0; i < 8; i++) {
-        usleep(100000);
+        clock_sleep_ms(400);
         script_send(request->fd, "x", 1);
     }
     return true;
@@ -269,8 +269,10 @@ static void test_trickle(void **state) {
     struct transfer_answer answer;
     (void)state;
     start(&rig, trickle, NULL, "/k");
-    struct transfer_request request = {.method = "GET", .url = rig.url, .stall_ms = 500};
+    struct transfer_request request = {.method = "GET", .url = rig.url, .stall_ms = 2500};
+    int64_t began = clock_monotonic_ms();
     assert_int_equal(transfer_perform(rig.transfer, &request, &answer, NULL), 0);
+    assert_true(clock_monotonic_ms() - began > 2500);
     assert_int_equal(answer.body_size, 8);
     transfer_answer_finish(&answer);
     stop(&rig);
@@ -383,11 +385,13 @@ static void test_closed_connection(void **state) {
     struct rig rig;
     (void)state;
     start(&rig, close_after, NULL, "/k");
-    for (int i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         struct transfer_answer answer;
+        WAIT_UNTIL(script_server_closed(rig.server) >= i);
         put(&rig, "PUT", 1000, &answer);
         transfer_answer_finish(&answer);
     }
+    assert_int_equal(script_server_connections(rig.server), 5);
     stop(&rig);
 }
 

@@ -3,13 +3,13 @@
 
 #include "base/clock.h"
 #include "fs/core/core.h"
+#include "patience.h"
 
 static struct store *store, *failing;
 static struct machine m;
 static struct core *core;
 
-static int setup(void **state) {
-    (void)state;
+static int setup_with(int64_t patience_ms) {
     struct fault fault = {0};
     store = shop_open(SHOP_ALL);
     assert_int_equal(failing_store_create(&failing, store), 0);
@@ -19,9 +19,19 @@ static int setup(void **state) {
     machine_write_text(&m, "file", "x");
     assert_int_equal(machine_flush(&m), 0);
     struct core_options options = {
-        .tree = m.tree, .content = m.content, .sync = m.sync, .fresh_ms = 1000, .patience_ms = 100};
+        .tree = m.tree, .content = m.content, .sync = m.sync, .fresh_ms = 1000, .patience_ms = patience_ms};
     assert_int_equal(core_create(&core, &options, &fault), 0);
     return 0;
+}
+
+static int setup(void **state) {
+    (void)state;
+    return setup_with(100);
+}
+
+static int setup_patient(void **state) {
+    (void)state;
+    return setup_with(PATIENCE_MS);
 }
 
 static void freeze(void) {
@@ -95,7 +105,7 @@ static void patience_is_back_with_the_answer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_comes_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_comes_is_told, setup_patient, teardown),
         cmocka_unit_test_setup_teardown(a_frozen_store_ends_a_wait_for_freshness, setup, teardown),
         cmocka_unit_test_setup_teardown(other_waits_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(patience_is_back_with_the_answer, setup, teardown),
