@@ -84,7 +84,7 @@ static int make_folder(struct request *request, struct fault *fault) {
     if (!path)
         return fault_set(fault, -EINVAL, "HOME is not set: name the folder to mount on");
     int r = request->folder_given ? 0 : file_make_folders(path, 0700);
-    if (r == -ENOTCONN) /* there, with a dead mount on it */
+    if (mounted_is_dead(r)) /* there, with a dead mount on it */
         r = 0;
     request->folder = r ? NULL : mounted_resolve(path);
     if (request->folder)
@@ -177,7 +177,7 @@ static int take_over(const struct request *request, struct fault *fault) {
         return fault_set(fault, r,
                          "%s is mounted already, on another folder; `pail status` says where, `pail umount` ends it",
                          request->account.email);
-    return r == -ENOTCONN ? 0 : r;
+    return r == -ENOTCONN || r == -ECONNRESET ? 0 : r; /* there is none, or not any more */
 }
 
 static int start(struct request *request, struct fault *fault) {

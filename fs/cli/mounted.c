@@ -17,6 +17,11 @@ void mounted_finish(struct mounted *mounted) {
     free(mounted->account);
 }
 
+/* ECONNABORTED has who asked while it ended: even a killed process takes its time. */
+bool mounted_is_dead(int error) {
+    return error == -ENOTCONN || error == -ECONNABORTED;
+}
+
 /* Space, tab, newline and backslash stand as \ooo. In place. */
 static void unescape(char *text) {
     char *to = text;
@@ -77,9 +82,9 @@ int mounted_find(const char *folder, struct mounted *out) {
     fclose(table);
     if (!r && !out->folder)
         r = -ENOENT;
-    struct statvfs fs;
+    struct statvfs fs; /* stat may still be answered from the kernel's cache */
     if (!r && out->account)
-        out->stale = statvfs(folder, &fs) && errno == ENOTCONN; /* stat may still be answered from the kernel's cache */
+        out->stale = statvfs(folder, &fs) && mounted_is_dead(-errno);
     if (r)
         mounted_finish(out);
     return r;
@@ -87,7 +92,7 @@ int mounted_find(const char *folder, struct mounted *out) {
 
 char *mounted_resolve(const char *folder) {
     char *whole = realpath(folder, NULL);
-    if (whole || errno != ENOTCONN)
+    if (whole || !mounted_is_dead(-errno))
         return whole;
     AUTO_FREE char *copy = strdup(folder);
     if (!copy)

@@ -6,9 +6,11 @@
 struct mounted {
     char *folder;  /* owned, as the next */
     char *account; /* the account's id, of the source "pail#ID"; NULL if it is not a mount of ours */
-    bool stale;    /* its process is gone: every access gives ENOTCONN */
+    bool stale;    /* its process is gone */
 };
 void mounted_finish(struct mounted *mounted);
+/* Whether an access that failed with this (-errno) says that the process which served is gone. */
+bool mounted_is_dead(int error);
 
 /* What is mounted exactly on this folder (topmost). 0; -ENOENT if nothing is; -errno. folder: absolute, without links.
  */

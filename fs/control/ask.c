@@ -30,7 +30,16 @@ static int send_request(int fd, struct json *request) {
     AUTO_JSON struct json *owned = request;
     AUTO_FREE char *text = json_print(owned);
     AUTO_FREE char *line = text ? text_format("%s\n", text) : NULL;
-    return line ? file_write_all(fd, line, strlen(line)) : -ENOMEM;
+    if (!line)
+        return -ENOMEM;
+    size_t size = strlen(line);
+    for (size_t sent = 0; sent < size;) {
+        ssize_t n = send(fd, line + sent, size - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return errno == EPIPE ? -ECONNRESET : -errno;
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
 }
 
 /* One line's meaning: 1 to go on, else the end with *result. */
@@ -63,7 +72,7 @@ int control_ask(const char *path, struct json *request, int (*each)(void *contex
     AUTO_CLOSE int reading = dup(fd);
     FILE *answers = r || reading < 0 ? NULL : fdopen(reading, "r");
     if (!answers)
-        return r ? r : -errno;
+        return fault_set(fault, r ? r : -errno, "the mount's process was not asked: %s", error_text(r ? r : -errno));
     reading = -1;
     AUTO_FREE char *line = NULL;
     size_t room = 0;

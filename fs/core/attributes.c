@@ -60,7 +60,7 @@ int core_get(struct core *core, unsigned round, uint64_t ino, struct stat *out, 
     if (r)
         return r == -ENOENT ? -ESTALE : r;
     if (round == 0 && node.parent && !core_attributes_known(core, &node))
-        r = core_wait_head(wait, ino);
+        r = core_wait_attributes(wait, &node);
     else
         core_attributes_fill(core, &node, out);
     tree_node_finish(&node);

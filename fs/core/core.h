@@ -31,6 +31,7 @@ struct core_wait {
     enum core_wait_kind kind;
     uint64_t ino;
     bool optional; /* only to be more up to date: without it the operation goes on with what is known here */
+    bool brief;    /* and soon: it has patience_ms */
 };
 
 /* What the server told of the account's quota; all 0: nothing, or it has none. */
@@ -61,7 +62,7 @@ int core_recover(struct tree *tree, struct content *content);
 int core_create(struct core **out, const struct core_options *options, struct fault *fault);
 void core_destroy(struct core *core); /* commits what is still open; no operation may be under way */
 
-/* Calls done once: when it came, failed, or (optional) took too long. From a thread of sync's, the ticker, or this one.
+/* Calls done once: when it came, failed, or (brief) took too long. From a thread of sync's, the ticker, or this one.
  */
 void core_wait_for(struct core *core, const struct core_wait *wait, sync_done *done, void *context);
 

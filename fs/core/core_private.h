@@ -80,8 +80,10 @@ bool core_room_for(struct core *core, uint64_t ino, uint64_t size);
 int core_wait_list(struct core_wait *wait, uint64_t folder);
 int core_wait_head(struct core_wait *wait, uint64_t ino);
 int core_wait_flush(struct core_wait *wait, uint64_t ino);
-/* The wait just set is only for freshness. */
-int core_wait_optional(struct core_wait *wait);
+/* For attributes that are not known, or not any more. */
+int core_wait_attributes(struct core_wait *wait, const struct tree_node *node);
+/* The wait just set is only for freshness, and has patience. */
+int core_wait_brief(struct core_wait *wait);
 /* Tells those whose patience has ended. */
 void core_wait_tick(struct core *core);
 

@@ -72,7 +72,7 @@ static int check_open(struct core *core, unsigned round, const struct tree_node 
         return -ESTALE; /* what we waited for gave its name to another: the kernel looks the name up again */
     if (round == 0 && !is_open && is_old(core, node)) {
         core_wait_head(wait, node->ino);
-        return core_wait_optional(wait);
+        return core_wait_brief(wait);
     }
     return node->archived && !node->spool && !(flags & O_TRUNC) ? PAIL_ARCHIVED : 0;
 }

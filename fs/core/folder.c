@@ -15,7 +15,7 @@ int core_folder_open(struct core *core, unsigned round, uint64_t folder, struct 
     if (!old || round)
         return 0;
     core_wait_list(wait, folder);
-    return core_wait_optional(wait);
+    return core_wait_brief(wait);
 }
 
 struct reading {

@@ -18,12 +18,12 @@ int core_lookup(struct core *core, unsigned round, uint64_t parent, const char *
         if (!r)
             tree_node_finish(&node);
         core_wait_list(wait, parent);
-        return core_wait_optional(wait);
+        return core_wait_brief(wait);
     }
     if (r)
         return r;
     if (!core_attributes_known(core, &node) && round < 2)
-        r = core_wait_head(wait, node.ino);
+        r = core_wait_attributes(wait, &node);
     else
         r = core_attributes_entry(core, &node, out);
     tree_node_finish(&node);

@@ -1,7 +1,7 @@
 /* Waiting for what is missing. A wait that is only for freshness has patience: a network that is frozen but not yet
  * known to be gone must not hold up what can be answered from here.
  *
- * state of an optional wait   what happens                  to
+ * state of a brief wait       what happens                  to
  * PATIENT (in the list)       the answer comes              told, freed
  *                             its patience ends             OVERDUE: told PAIL_OFFLINE
  * OVERDUE (counted)           the answer comes              freed
@@ -36,8 +36,14 @@ int core_wait_flush(struct core_wait *wait, uint64_t ino) {
     return CORE_WAIT;
 }
 
-int core_wait_optional(struct core_wait *wait) {
-    wait->optional = true;
+int core_wait_attributes(struct core_wait *wait, const struct tree_node *node) {
+    core_wait_head(wait, node->ino);
+    wait->optional = node->remote.head_outdated;
+    return CORE_WAIT;
+}
+
+int core_wait_brief(struct core_wait *wait) {
+    wait->optional = wait->brief = true;
     return CORE_WAIT;
 }
 
@@ -81,7 +87,7 @@ static void came(void *context, int result) {
 }
 
 void core_wait_for(struct core *core, const struct core_wait *wait, sync_done *done, void *context) {
-    struct core_patient *patient = wait->optional ? malloc(sizeof *patient) : NULL;
+    struct core_patient *patient = wait->brief ? malloc(sizeof *patient) : NULL;
     if (!patient) {
         begin(core, wait, done, context);
         return;

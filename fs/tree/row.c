@@ -19,6 +19,11 @@ static bool head_known(const struct tree *tree, const struct tree_row *row) {
     return row->head == HEAD_KNOWN || row->head == HEAD_PASSING || row->head == HEAD_OURS;
 }
 
+static void show_head(const struct tree *tree, struct tree_row *row) {
+    row->node.remote.head_known = head_known(tree, row);
+    row->node.remote.head_outdated = !row->node.remote.head_known && row->head == HEAD_OUTDATED;
+}
+
 static void show_owner(const struct tree *tree, struct tree_row *row) {
     bool keep = tree->options.owner_keep;
     row->node.uid = keep && row->node.kept_uid >= 0 ? (uint32_t)row->node.kept_uid : tree->options.uid;
@@ -71,7 +76,7 @@ void tree_row_borrow(struct tree *tree, sqlite3_stmt *from, struct tree_row *row
     borrow_remote(from, &row->node.remote);
     borrow_journal(from, row);
     row->node.links = row->node.type == TREE_FOLDER ? 2 + row->folders : 1;
-    row->node.remote.head_known = head_known(tree, row);
+    show_head(tree, row);
     show_owner(tree, row);
 }
 
@@ -174,7 +179,7 @@ int tree_row_insert(struct tree *tree, struct tree_row *row) {
         return r;
     row->changed = 0;
     node->links = node->type == TREE_FOLDER ? 2 : 1;
-    node->remote.head_known = head_known(tree, row);
+    show_head(tree, row);
     show_owner(tree, row);
     return 0;
 }

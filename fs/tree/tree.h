@@ -41,6 +41,7 @@ struct tree_remote {
     uint64_t size;
     int64_t modified_s; /* Last-Modified as a listing or head shows it; 0: not yet seen (after our own write) */
     bool head_known;    /* mode, owner, mtime, xattrs are those of (etag, modified_s, size) */
+    bool head_outdated; /* not any more, but they were */
 };
 
 /* What is to be done for a node. */

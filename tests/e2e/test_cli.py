@@ -4,7 +4,9 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,24 @@ def test_mounting_again_after_a_crash(stack):
     wait_until(lambda: not answers(ann.folder), "the kernel's last answer from its cache")
     ann.pail("mount")
     assert mounts.kind_of(ann.folder) == "fuse.pail" and answers(ann.folder)
+    ann.umount()
+
+
+@pytest.mark.parametrize("fresh", ["0", "60"])  # the first access that hangs is another one
+def test_mounting_again_while_it_dies(stack, fresh):
+    ann = stack.person("ann")
+    ann.mount("-o", f"fresh={fresh}")
+    (ann.folder / "here").write_text("x")
+    assert answers(ann.folder)
+    dying = ann.mount_pids()
+    for pid in dying:
+        os.kill(pid, signal.SIGSTOP)
+    again = ann.start("mount", ann.folder)
+    time.sleep(1)  # it asks the folder now
+    for pid in dying:
+        os.kill(pid, signal.SIGKILL)
+    assert again.wait(PATIENCE) == 0
+    assert (ann.folder / "here").read_text() == "x"
     ann.umount()
 
 

@@ -51,7 +51,7 @@ static int teardown(void **state) {
 
 static void begin(enum core_wait_kind kind, bool optional, struct answer *answer) {
     uint64_t ino = kind == CORE_WAIT_LIST ? TREE_ROOT : machine_find(&m, "file");
-    struct core_wait wait = {.kind = kind, .ino = ino, .optional = optional};
+    struct core_wait wait = {.kind = kind, .ino = ino, .optional = optional, .brief = optional};
     core_wait_for(core, &wait, answer_take, answer);
 }
 
@@ -103,11 +103,38 @@ static void patience_is_back_with_the_answer(void **state) {
     assert_int_not_equal(later.result, PAIL_OFFLINE); /* asked, not passed over */
 }
 
+/* A listing tells that others have changed the attributes of a file, and then the network goes. */
+static void what_was_known_once_serves_without_a_network(void **state) {
+    (void)state;
+    struct core_wait wait;
+    struct core_entry entry;
+    struct stat st;
+    bucket_put(store, "theirs", "x");
+    assert_int_equal(machine_list(&m, ""), 0);
+    uint64_t ino = machine_find(&m, "theirs");
+    clock_sleep_ms(1100); /* a listing shows whole seconds */
+    bucket_put_meta(store, "theirs", "x", "mode", "33152");
+    bucket_put(store, "new", "x");
+    failing_store_arm(failing, 2, 1000, FAILING_BEFORE, PAIL_OFFLINE); /* after the listing */
+    machine_list(&m, "");
+    assert_int_equal(core_lookup(core, 1, TREE_ROOT, "theirs", &entry, &wait), CORE_WAIT);
+    assert_true(wait.kind == CORE_WAIT_HEAD && wait.optional && !wait.brief);
+    assert_int_equal(core_lookup(core, 2, TREE_ROOT, "theirs", &entry, &wait), 0);
+    assert_int_equal(entry.st.st_ino, ino);
+    core_forget(core, ino, 1);
+    assert_int_equal(core_get(core, 0, ino, &st, &wait), CORE_WAIT);
+    assert_true(wait.optional);
+    assert_int_equal(core_get(core, 1, ino, &st, &wait), 0);
+    assert_int_equal(core_lookup(core, 1, TREE_ROOT, "new", &entry, &wait), CORE_WAIT);
+    assert_true(wait.kind == CORE_WAIT_HEAD && !wait.optional); /* it may be a link, or anything */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_comes_is_told, setup_patient, teardown),
         cmocka_unit_test_setup_teardown(a_frozen_store_ends_a_wait_for_freshness, setup, teardown),
         cmocka_unit_test_setup_teardown(other_waits_go_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_known_once_serves_without_a_network, setup, teardown),
         cmocka_unit_test_setup_teardown(patience_is_back_with_the_answer, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
