@@ -44,7 +44,7 @@ struct core {
     struct core_ahead ahead;       /* under lock */
     pthread_t ticker;
     pthread_cond_t tick;
-    _Atomic int64_t full_ms; /* room.c: when full was last found out */
+    _Atomic int64_t full_ms, removed_ms; /* room.c: when full was last found out, and something last removed */
     _Atomic bool full;
     bool ending; /* under lock */
     bool ticking;
@@ -75,6 +75,8 @@ void core_ahead_opened(struct core *core, const struct tree_node *node);
 uint64_t core_room_used(struct core *core, const struct core_quota *quota, const struct tree_totals *totals);
 /* Whether the file may become so large; the quota is known to be used up, else. */
 bool core_room_for(struct core *core, uint64_t ino, uint64_t size);
+/* A file was removed: there may be room. */
+void core_room_made(struct core *core);
 
 /* wait.c */
 int core_wait_list(struct core_wait *wait, uint64_t folder);

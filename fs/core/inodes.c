@@ -93,6 +93,7 @@ void core_inode_close(struct core *core, struct core_handle *handle) {
 }
 
 void core_inode_nameless(struct core *core, uint64_t ino) {
+    core_room_made(core);
     pthread_mutex_lock(&core->lock);
     struct core_inode *inode = map_get(&core->inodes, ino);
     bool hold = inode && inode->handles && !inode->held;

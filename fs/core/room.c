@@ -39,11 +39,16 @@ static bool was_surely_full(struct core *core) {
     if (!core->options.quota || !sync_over_quota(core->sync))
         return false;
     int64_t now = clock_monotonic_ms(), found = atomic_load(&core->full_ms);
-    if (now - found >= FRESH_MS || found <= sync_room_changed_ms(core->sync)) {
+    if (now - found >= FRESH_MS || found <= sync_room_changed_ms(core->sync) ||
+        found <= atomic_load(&core->removed_ms)) {
         atomic_store(&core->full_ms, now);
         atomic_store(&core->full, is_surely_full(core));
     }
     return atomic_load(&core->full);
+}
+
+void core_room_made(struct core *core) {
+    atomic_store(&core->removed_ms, clock_monotonic_ms());
 }
 
 /* A file may always become again as large as it was, here or in the bucket: `cp` over it, or an editor, empties it
