@@ -177,7 +177,7 @@ static int take_over(const struct request *request, struct fault *fault) {
         return fault_set(fault, r,
                          "%s is mounted already, on another folder; `pail status` says where, `pail umount` ends it",
                          request->account.email);
-    return r == -ENOTCONN || r == -ECONNRESET ? 0 : r; /* there is none, or not any more */
+    return control_is_gone(r) ? 0 : r;
 }
 
 static int start(struct request *request, struct fault *fault) {

@@ -5,6 +5,7 @@
 #include "fs/cli/mounted.h"
 #include "fs/cli/output.h"
 #include "fs/cli/running.h"
+#include "fs/control/control.h"
 
 #include <errno.h>
 
@@ -33,7 +34,7 @@ static int unmount(struct cli *cli, const struct running *running, bool now, str
     if (now)
         return 0;
     r = follow_command(cli, running->control, "wait", NULL, fault);
-    return r == -ENOTCONN || r == -ECONNRESET ? 0 : r; /* it was ended already */
+    return control_is_gone(r) ? 0 : r; /* it was ended already */
 }
 
 static int run(struct cli *cli, int argc, char **argv) {

@@ -1,9 +1,9 @@
 /* Asking a running mount. */
 #include "base/buffer.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "fs/control/control.h"
+#include "fs/control/line.h"
 #include "fs/control/socket_path.h"
 
 #include <errno.h>
@@ -24,22 +24,6 @@ static int connect_to(const char *path) {
     int connected = fd;
     fd = -1;
     return connected;
-}
-
-static int send_request(int fd, struct json *request) {
-    AUTO_JSON struct json *owned = request;
-    AUTO_FREE char *text = json_print(owned);
-    AUTO_FREE char *line = text ? text_format("%s\n", text) : NULL;
-    if (!line)
-        return -ENOMEM;
-    size_t size = strlen(line);
-    for (size_t sent = 0; sent < size;) {
-        ssize_t n = send(fd, line + sent, size - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            return errno == EPIPE ? -ECONNRESET : -errno;
-        sent += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
 }
 
 /* One line's meaning: 1 to go on, else the end with *result. */
@@ -68,11 +52,13 @@ int control_ask(const char *path, struct json *request, int (*each)(void *contex
         json_destroy(request);
         return fault_set(fault, fd, "no mount answers: %s", error_text(fd));
     }
-    int r = send_request(fd, request);
-    AUTO_CLOSE int reading = dup(fd);
-    FILE *answers = r || reading < 0 ? NULL : fdopen(reading, "r");
-    if (!answers)
-        return fault_set(fault, r ? r : -errno, "the mount's process was not asked: %s", error_text(r ? r : -errno));
+    int r = control_line_send(fd, request);
+    AUTO_CLOSE int reading = r ? -1 : dup(fd);
+    FILE *answers = reading < 0 ? NULL : fdopen(reading, "r");
+    if (!answers) {
+        r = r == -EPIPE ? -ECONNRESET : r ? r : -errno;
+        return fault_set(fault, r, "the mount's process was not asked: %s", error_text(r));
+    }
     reading = -1;
     AUTO_FREE char *line = NULL;
     size_t room = 0;
@@ -85,4 +71,8 @@ int control_ask(const char *path, struct json *request, int (*each)(void *contex
             r = -ECONNRESET;
     fclose(answers);
     return r == -ECONNRESET ? fault_set(fault, r, "the mount's process ended before it answered") : r;
+}
+
+bool control_is_gone(int error) {
+    return error == -ENOTCONN || error == -ECONNRESET;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "fs/control/line.h"
 #include "fs/control/socket_path.h"
 #include "fs/control/status.h"
 
@@ -37,21 +38,12 @@ struct connection {
     int fd;
 };
 
-static int send_line(int fd, struct json *json) {
-    AUTO_JSON struct json *owned = json;
-    AUTO_FREE char *text = json_print(owned);
-    AUTO_FREE char *line = text ? text_format("%s\n", text) : NULL;
-    if (!line)
-        return -ENOMEM;
-    return send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line) ? 0 : -EPIPE;
-}
-
 static int send_end(int fd, int error, const char *message) {
     struct json *line = json_object();
     json_add_boolean(line, "done", true);
     json_add_integer(line, "error", error);
     json_add_text(line, "message", message ? message : error_text(error));
-    return send_line(fd, line);
+    return control_line_send(fd, line);
 }
 
 static int send_progress(const struct connection *connection) {
@@ -65,7 +57,7 @@ static int send_progress(const struct connection *connection) {
     json_add_integer(line, "bytes", (int64_t)totals.unsent_bytes);
     json_add_integer(line, "sent", (int64_t)status.sent_total);
     json_add_text(line, "why", status.online == SYNC_ONLINE ? NULL : status.why);
-    return send_line(connection->fd, line);
+    return control_line_send(connection->fd, line);
 }
 
 /* ---- sync ---- */
@@ -168,7 +160,7 @@ static int answer_status(const struct connection *connection, const struct json 
     if (status)
         options->describe(options->context, status);
     json_add_boolean(status, "done", true);
-    return send_line(connection->fd, status);
+    return control_line_send(connection->fd, status);
 }
 
 static int answer(const struct connection *connection, const struct json *request) {

@@ -44,7 +44,9 @@ void control_destroy(struct control *control, int result);
 /* ---- the asking side ---- */
 
 /* Connects, sends the request (taken over) and hands each answer to each() until the last ("done" or the connection's
- * end) or each() gives non-zero. -ENOTCONN if nobody answers there. Returns what each gave, else the answer's error,
- * with its message. */
+ * end) or each() gives non-zero. -ENOTCONN if nobody answers there, -ECONNRESET if it ended first. Returns what each
+ * gave, else the answer's error, with its message. */
 int control_ask(const char *path, struct json *request, int (*each)(void *context, const struct json *line),
                 void *context, struct fault *fault);
+/* Whether the process that was asked (control_ask's error) was not there, or ended before its last word. */
+bool control_is_gone(int error);

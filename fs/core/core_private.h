@@ -44,7 +44,7 @@ struct core {
     struct core_ahead ahead;       /* under lock */
     pthread_t ticker;
     pthread_cond_t tick;
-    _Atomic int64_t full_ms, removed_ms; /* room.c: when full was last found out, and something last removed */
+    _Atomic int64_t full_ms; /* room.c: when full was last found out; 0: it is to be found out anew */
     _Atomic bool full;
     bool ending; /* under lock */
     bool ticking;

@@ -12,50 +12,46 @@ uint64_t core_room_used(struct core *core, const struct core_quota *quota, const
     return used > replaced ? used - replaced : 0;
 }
 
-static bool holds_all_that_fits(struct core *core, const struct core_quota *quota, const struct tree_totals *totals) {
-    return quota->limit && core_room_used(core, quota, totals) >= quota->limit;
+static bool was_refused(struct core *core) {
+    return core->options.quota && sync_over_quota(core->sync);
+}
+
+/* surely: what the server told before our last change of the bucket is too old for that, and the deletes that wait will
+ * make room. */
+static bool holds_all_that_fits(struct core *core, bool surely) {
+    struct core_quota quota = {0};
+    struct tree_totals totals;
+    core->options.quota(core->options.quota_context, &quota);
+    if (!quota.limit || (surely && quota.asked_ms <= sync_room_changed_ms(core->sync)) ||
+        tree_totals(core->tree, &totals) || (surely && totals.deletes))
+        return false;
+    return core_room_used(core, &quota, &totals) >= quota.limit;
 }
 
 bool core_is_full(struct core *core) {
-    struct core_quota quota = {0};
-    struct tree_totals totals;
-    if (!core->options.quota || !sync_over_quota(core->sync))
-        return false;
-    core->options.quota(core->options.quota_context, &quota);
-    return !tree_totals(core->tree, &totals) && holds_all_that_fits(core, &quota, &totals);
+    return was_refused(core) && holds_all_that_fits(core, false);
 }
 
-/* Refuses a write: what the server told before our last change of the bucket is too old for that, and the deletes that
- * wait will make room. */
 static bool is_surely_full(struct core *core) {
-    struct core_quota quota = {0};
-    struct tree_totals totals;
-    core->options.quota(core->options.quota_context, &quota);
-    return quota.asked_ms > sync_room_changed_ms(core->sync) && !tree_totals(core->tree, &totals) && !totals.deletes &&
-           holds_all_that_fits(core, &quota, &totals);
-}
-
-static bool was_surely_full(struct core *core) {
-    if (!core->options.quota || !sync_over_quota(core->sync))
+    if (!was_refused(core))
         return false;
     int64_t now = clock_monotonic_ms(), found = atomic_load(&core->full_ms);
-    if (now - found >= FRESH_MS || found <= sync_room_changed_ms(core->sync) ||
-        found <= atomic_load(&core->removed_ms)) {
+    if (now - found >= FRESH_MS || found <= sync_room_changed_ms(core->sync)) {
         atomic_store(&core->full_ms, now);
-        atomic_store(&core->full, is_surely_full(core));
+        atomic_store(&core->full, holds_all_that_fits(core, true));
     }
     return atomic_load(&core->full);
 }
 
 void core_room_made(struct core *core) {
-    atomic_store(&core->removed_ms, clock_monotonic_ms());
+    atomic_store(&core->full_ms, 0);
 }
 
 /* A file may always become again as large as it was, here or in the bucket: `cp` over it, or an editor, empties it
  * first, which the tree learns when it is closed. */
 bool core_room_for(struct core *core, uint64_t ino, uint64_t size) {
     struct tree_node node;
-    if (!was_surely_full(core) || tree_get(core->tree, ino, &node))
+    if (!is_surely_full(core) || tree_get(core->tree, ino, &node))
         return true;
     bool fits = size <= node.remote.size || size <= node.size;
     tree_node_finish(&node);

@@ -170,15 +170,6 @@ def core_limit(pid):
     return line.split()[4:6]
 
 
-def detach_dead(folder):
-    """A mount whose program is gone cannot be looked into; one that serves would end by this."""
-    for point in mounts.mounted_below(folder):
-        try:
-            os.statvfs(point)
-        except OSError:
-            mounts.detach_all(point)
-
-
 def die(pid, folders):
     """Kills it as a fault of its own would, and says which cores are there then."""
     own = Path(os.readlink(f"/proc/{pid}/cwd"))
@@ -186,7 +177,7 @@ def die(pid, folders):
     wait_until(lambda: not os.path.exists(f"/proc/{pid}") or Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z",
                f"the end of {pid}")
     for folder in folders:
-        detach_dead(folder)
+        mounts.detach_dead(folder)  # they cannot be looked into
     found = {path for folder in folders for path in folder.rglob("core*")} | set(own.glob("core*"))
     return [path for path in found if path.is_file()]
 

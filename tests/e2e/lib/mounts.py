@@ -40,6 +40,15 @@ def detach_all(folder):
     return gone
 
 
+def detach_dead(folder):
+    """Only mounts whose program is gone."""
+    for point in mounted_below(folder):
+        try:
+            os.statvfs(point)
+        except OSError:
+            detach_all(point)
+
+
 def mount_tmpfs(folder, size):
     os.makedirs(folder, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], check=True)
